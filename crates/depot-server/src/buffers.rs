@@ -1,0 +1,58 @@
+//! The memory that transfers may use: one pool, bounded by configuration.
+//!
+//! A transfer that moves bytes in bulk takes a [`Lease`] and reads and writes in large pieces;
+//! where the pool is used up it goes on in small ones, slower, and waits for nobody. So memory is
+//! bounded by `[deposit] memory`, plus at most 128 KiB for a transfer without a lease and a few
+//! KiB for a connection without a transfer. A page of a list has a small pool of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+/// What one transfer holds at most under a lease, in bytes.
+pub const LEASE: u64 = 2 * 1024 * 1024;
+/// The size of a piece under a lease; at most [`IN_FLIGHT`] of them are under way.
+pub const LARGE: usize = 256 * 1024;
+/// The size of a piece without one.
+pub const SMALL: usize = 16 * 1024;
+/// How many pieces of one transfer wait for the disk; as many may be with it, one is being read.
+pub const IN_FLIGHT: usize = 3;
+/// How many pages of lists are made and sent at once; each may be 2 MiB.
+const PAGES: usize = 8;
+/// How long a list waits for its turn.
+const PAGE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The pool.
+#[derive(Debug, Clone)]
+pub struct Buffers {
+    leases: Arc<Semaphore>,
+    pages: Arc<Semaphore>,
+}
+
+/// The right to use [`LEASE`] bytes until it is dropped.
+#[derive(Debug)]
+pub struct Lease(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+impl Buffers {
+    /// A pool of `memory` bytes, at least one lease.
+    pub fn new(memory: u64) -> Self {
+        let leases = usize::try_from(memory / LEASE).unwrap_or(usize::MAX);
+        let leases = leases.clamp(1, Semaphore::MAX_PERMITS);
+        Buffers { leases: Arc::new(Semaphore::new(leases)), pages: Arc::new(Semaphore::new(PAGES)) }
+    }
+
+    /// A lease, if there is one now.
+    pub fn try_lease(&self) -> Option<Lease> {
+        // Only an empty pool refuses: it is never closed.
+        Arc::clone(&self.leases).try_acquire_owned().map(Lease).ok()
+    }
+
+    /// The right to hold a page of a list, first come, first served; `None` where others keep it
+    /// for too long.
+    pub async fn page(&self) -> Option<Lease> {
+        let page = timeout(PAGE_PATIENCE, Arc::clone(&self.pages).acquire_owned()).await;
+        page.map(|page| Lease(page.expect("the pool is never closed"))).ok()
+    }
+}

@@ -1,0 +1,22 @@
+//! The depot server: takes files over TCP, keeps them durably, gives them back.
+//!
+//! The floors, lower never imports upper (ARCHITECTURE.md tells the whole story):
+//!
+//! ```text
+//! 0  seams  config  telemetry  tasks  buffers        the world, and how much of it we use
+//! 1  volume  home  aborts                            payloads on disk; the data folder
+//! 2  catalogue                                       who deposited what, and who holds it
+//! 3  custody  uploads  turns  pace  start_number  depot     what the stories share
+//! 4  deposit  recover  records  edit  repair         the stories; none imports another
+//! 5  session  listener                               connections
+//! 6  node                                            puts it together
+//! 7  cli  exit  run  main                            the command
+//! ```
+
+pub mod buffers;
+pub mod cli;
+pub mod config;
+pub mod exit;
+pub mod seams;
+pub mod tasks;
+pub mod telemetry;
