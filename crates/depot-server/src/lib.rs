@@ -13,10 +13,13 @@
 //! 7  cli  exit  run  main                            the command
 //! ```
 
+pub mod aborts;
 pub mod buffers;
 pub mod cli;
 pub mod config;
 pub mod exit;
+pub mod home;
 pub mod seams;
 pub mod tasks;
 pub mod telemetry;
+pub mod volume;

@@ -1,0 +1,174 @@
+//! Reading a sealed payload: no byte leaves before its chunk's checksum was found right.
+
+use std::io;
+
+use bytes::Bytes;
+use depot_protocol::Digest;
+use rustix::io::Errno;
+
+use super::layout::{self, BLOCK, CHUNK, SEGMENT};
+use crate::seams::disk::{Disk, DiskFile, OpenMode};
+
+/// A blob is there and can't be used. Corrupt is not absent: absent is `None`.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// Its bytes are not those that were sealed.
+    #[error("the blob is corrupt: {0}")]
+    Corrupt(&'static str),
+    /// The disk can't read it, or the process is short of descriptors or memory.
+    #[error("the blob cannot be read")]
+    Unreadable(#[source] io::Error),
+}
+
+impl BlobError {
+    /// Whether it speaks against the copy: its bytes are wrong, or the disk has lost them.
+    pub fn condemns(&self) -> bool {
+        match self {
+            BlobError::Corrupt(_) => true,
+            BlobError::Unreadable(error) => Errno::from_io_error(error) == Some(Errno::IO),
+        }
+    }
+}
+
+/// A sealed payload, open to be read. It stays readable, unchanged, while its name is replaced,
+/// trashed or quarantined.
+#[derive(Debug)]
+pub struct Blob {
+    file: Box<dyn DiskFile>,
+    digest: Digest,
+    size: u64,
+    checksums: Option<Checksums>,
+}
+
+/// The checksums of the segment read last.
+#[derive(Debug)]
+struct Checksums {
+    segment: u64,
+    sums: Vec<u64>,
+}
+
+impl Blob {
+    pub(super) fn open(
+        disk: &dyn Disk,
+        digest: Digest,
+        size: u64,
+    ) -> Result<Option<Self>, BlobError> {
+        let Some(file) = open(disk, &digest)? else { return Ok(None) };
+        if file.size().map_err(BlobError::Unreadable)? != layout::file_size(size) {
+            return Err(BlobError::Corrupt(
+                "its file is longer or shorter than its payload asks for",
+            ));
+        }
+        let mut footer = vec![0; BLOCK as usize];
+        read(&*file, &mut footer, layout::footer_offset(size))?;
+        layout::check_footer(&footer, &digest, size).map_err(BlobError::Corrupt)?;
+        Ok(Some(Blob { file, digest, size, checksums: None }))
+    }
+
+    /// The payload size of a blob, found without knowing it: the one whose file is this long.
+    pub(super) fn stored_size(disk: &dyn Disk, digest: &Digest) -> Result<Option<u64>, BlobError> {
+        let Some(file) = open(disk, digest)? else { return Ok(None) };
+        let length = file.size().map_err(BlobError::Unreadable)?;
+        let footer_at = length
+            .checked_sub(BLOCK)
+            .ok_or(BlobError::Corrupt("its file is shorter than a footer"))?;
+        let mut footer = vec![0; BLOCK as usize];
+        read(&*file, &mut footer, footer_at)?;
+        let size = layout::footer_size(&footer).map_err(BlobError::Corrupt)?;
+        layout::check_footer(&footer, digest, size).map_err(BlobError::Corrupt)?;
+        Ok(Some(size))
+    }
+
+    /// Its hash.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// The payload's size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Verified payload bytes from `offset` on: at least one, at most `most` rounded up to whole
+    /// chunks, none only at the end.
+    pub fn read(&mut self, offset: u64, most: usize) -> Result<Bytes, BlobError> {
+        if offset >= self.size {
+            return Ok(Bytes::new());
+        }
+        let segment = offset / SEGMENT;
+        let first = offset / CHUNK;
+        let end_of_segment = self.size.min((segment + 1) * SEGMENT);
+        let end = (offset + (most as u64).max(1)).next_multiple_of(CHUNK).min(end_of_segment);
+        let start = first * CHUNK;
+
+        let mut bytes = vec![0; (end - start) as usize];
+        read(&*self.file, &mut bytes, layout::payload_offset(start))?;
+        let sums = self.checksums_of(segment)?;
+        verify(&bytes, first, sums)?;
+        Ok(Bytes::from(bytes).slice((offset - start) as usize..))
+    }
+
+    /// Reads all of it; from where on it can't be read, `None` if it is good.
+    pub fn first_fault(&mut self) -> Option<u64> {
+        let mut offset = 0;
+        while offset < self.size {
+            match self.read(offset, CHUNK as usize) {
+                Ok(bytes) => offset += bytes.len() as u64,
+                Err(_) => return Some(offset),
+            }
+        }
+        None
+    }
+
+    fn checksums_of(&mut self, segment: u64) -> Result<&[u64], BlobError> {
+        let kept = self.checksums.take().filter(|kept| kept.segment == segment);
+        let checksums = match kept {
+            Some(kept) => kept,
+            None => {
+                let mut block = vec![0; BLOCK as usize];
+                read(&*self.file, &mut block, layout::checksums_offset(segment, self.size))?;
+                Checksums { segment, sums: layout::decode_checksums(&block) }
+            }
+        };
+        Ok(&self.checksums.insert(checksums).sums)
+    }
+}
+
+/// Holds chunks, the first of them `first` in the payload, against the checksums of their segment.
+pub(super) fn verify(bytes: &[u8], first: u64, sums: &[u64]) -> Result<(), BlobError> {
+    let in_segment = (first % (SEGMENT / CHUNK)) as usize;
+    let expected = sums.iter().skip(in_segment);
+    let mut chunks = bytes.chunks(CHUNK as usize).zip(first..);
+    let good =
+        expected.zip(&mut chunks).all(|(sum, (chunk, i))| layout::chunk_checksum(i, chunk) == *sum);
+    if good && chunks.next().is_none() {
+        Ok(())
+    } else {
+        Err(BlobError::Corrupt("a chunk does not have its checksum"))
+    }
+}
+
+pub(super) fn read(file: &dyn DiskFile, buf: &mut [u8], offset: u64) -> Result<(), BlobError> {
+    file.read_exact_at(buf, offset).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => BlobError::Corrupt("its file ends too early"),
+        _ => BlobError::Unreadable(error),
+    })
+}
+
+fn open(disk: &dyn Disk, digest: &Digest) -> Result<Option<Box<dyn DiskFile>>, BlobError> {
+    match disk.open(&layout::blob(digest), OpenMode::Read) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if is_no_file(&error) => {
+            Err(BlobError::Corrupt("what lies in its place is no regular file"))
+        }
+        Err(error) => Err(BlobError::Unreadable(error)),
+    }
+}
+
+/// A directory, a link, a FIFO or the like.
+fn is_no_file(error: &io::Error) -> bool {
+    let no_file = [Errno::LOOP, Errno::ISDIR, Errno::NXIO];
+    error.kind() == io::ErrorKind::InvalidData
+        || Errno::from_io_error(error).is_some_and(|errno| no_file.contains(&errno))
+}

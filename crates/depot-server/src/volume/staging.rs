@@ -1,0 +1,396 @@
+//! A payload on its way in, and the one place that makes it durable. In this order, each step
+//! after the one before has returned (RELIABILITY.md, 1.1):
+//!
+//! 1. create the staged file under a random name, and reserve room ahead of the bytes;
+//! 2. write the bytes, hash them, check-sum each chunk;
+//! 3. compare size and hash, else unlink; write the last checksums and the footer;
+//! 4. sync the file, close it;
+//! 5. rename it to its hash, over whatever is there: this file is the one just verified;
+//! 6. sync the directory. Only now is there a [`Sealed`].
+
+use std::cell::Cell;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crc_fast::Digest as Crc;
+use depot_protocol::Digest;
+use sha2::{Digest as _, Sha256};
+
+use super::layout::{self, BLOCK, CHUNK, SEGMENT};
+use super::parts::{Part, PartKey};
+use super::{BlobError, Volume, VolumeError, blob, lock};
+use crate::seams::disk::{DiskFile, OpenMode};
+
+/// Room is reserved at most this far ahead of the bytes.
+const RESERVE_AHEAD: u64 = 64 * 1024 * 1024;
+/// And so far at first.
+const RESERVE_FIRST: u64 = 1024 * 1024;
+
+/// Proof that a payload lies in this volume: its hash was checked, its bytes, its size and its
+/// name were synced (or it was found here, sealed before). Nothing else makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    digest: Digest,
+    size: u64,
+    sweep: u64,
+}
+
+impl Sealed {
+    pub(super) fn new(digest: Digest, size: u64, sweep: u64) -> Self {
+        Sealed { digest, size, sweep }
+    }
+
+    /// The payload's hash.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The payload's size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The sweep number under which this server vouches for it.
+    pub fn sweep(&self) -> u64 {
+        self.sweep
+    }
+}
+
+/// How [`Staging::seal`] ended.
+#[derive(Debug)]
+pub enum Seal {
+    /// The payload is durable.
+    Done(Sealed),
+    /// The bytes don't have the announced hash, or are not as many as announced; they are gone.
+    WrongHash,
+}
+
+/// A payload on its way in. Dropped, it goes back to its last checkpoint; without one, or where the
+/// disk refused something, its file goes.
+#[derive(Debug)]
+pub struct Staging {
+    volume: Arc<Volume>,
+    file: Option<Box<dyn DiskFile>>,
+    name: String,
+    announced: u64,
+    written: u64,
+    reserved: u64,
+    hash: Sha256,
+    /// The checksum of the chunk being filled.
+    chunk: Crc,
+    /// Those of the chunks of the current segment that are full.
+    checksums: Vec<u64>,
+    /// The record that names this file as a part, so that dropping it keeps the file.
+    recorded: Option<PartKey>,
+    /// The disk refused something: nothing of it is kept.
+    spoiled: Cell<bool>,
+}
+
+impl Staging {
+    pub(super) fn create(volume: Arc<Volume>, announced: u64) -> Result<Self, VolumeError> {
+        let random: String =
+            volume.entropy.bytes::<16>().iter().map(|b| format!("{b:02x}")).collect();
+        let name = format!("{random}.data");
+        let file = volume.disk.open(&layout::staging().join(&name), OpenMode::CreateNew);
+        let file = file.map_err(|error| volume.failed("create a staged file", error))?;
+        Ok(Staging {
+            volume,
+            file: Some(file),
+            name,
+            announced,
+            written: 0,
+            reserved: 0,
+            hash: Sha256::new(),
+            chunk: layout::chunk_crc(0),
+            checksums: Vec::new(),
+            recorded: None,
+            spoiled: Cell::new(false),
+        })
+    }
+
+    /// How many payload bytes it has.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// The hash of the bytes so far.
+    pub fn digest(&self) -> Digest {
+        Digest::from_bytes(self.hash.clone().finalize().into())
+    }
+
+    /// Takes the next bytes of the payload. Never more than was announced.
+    pub fn append(&mut self, mut bytes: &[u8]) -> Result<(), VolumeError> {
+        assert!(
+            self.written + bytes.len() as u64 <= self.announced,
+            "the codec counts the payload"
+        );
+        self.hash.update(bytes);
+        while !bytes.is_empty() {
+            let room = SEGMENT - self.written % SEGMENT;
+            let (now, later) = bytes.split_at(room.min(bytes.len() as u64) as usize);
+            self.reserve(now.len() as u64)?;
+            self.write(now, layout::payload_offset(self.written))?;
+            self.add_checksums(now);
+            self.written += now.len() as u64;
+            if self.written.is_multiple_of(SEGMENT) {
+                let at = layout::checksums_offset(self.written / SEGMENT - 1, self.written);
+                let block = layout::encode_checksums(&std::mem::take(&mut self.checksums));
+                self.write(&block, at)?;
+            }
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    /// Steps 3 to 6: makes the payload durable if it is the announced one.
+    pub fn seal(mut self, expected: &Digest) -> Result<Seal, VolumeError> {
+        if self.written != self.announced || self.digest() != *expected {
+            self.forget_record();
+            return Ok(Seal::WrongHash);
+        }
+        self.write_tail(expected)?;
+        self.sync()?;
+        let volume = Arc::clone(&self.volume);
+        self.close()?;
+
+        let _lock = volume.lock(expected);
+        self.rename_to(expected)?;
+        self.forget_record();
+        self.name.clear();
+        let synced = volume.disk.sync_dir(&layout::shard_of(expected));
+        synced.map_err(|error| volume.failed("sync a folder of blobs", error))?;
+        // Another's failed sync of this folder may have taken our name with it.
+        volume.check_writable()?;
+        Ok(Seal::Done(volume.give(*expected, self.written)))
+    }
+
+    /// Makes what is here so far durable as a part, and goes on: after a crash of the server the
+    /// client resumes from here. `expires` is in seconds of running time.
+    pub fn checkpoint(&mut self, key: PartKey, expires: u64) -> Result<(), VolumeError> {
+        self.sync()?;
+        let part = Part {
+            file: self.name.clone(),
+            announced: self.announced,
+            held: self.written,
+            hash: self.hash.clone(),
+            checksums: self.all_checksums(),
+            expires,
+        };
+        let mut parts = lock(&self.volume.parts);
+        let stored = parts.record(&*self.volume.disk, &key, &part);
+        stored.map_err(|error| self.failed("record a part", error))?;
+        drop(parts);
+        self.recorded = Some(key);
+        Ok(())
+    }
+
+    /// The upload was cut: keeps what is here as a part, until `expires`, instead of whatever the
+    /// same upload left before. Nothing is kept of nothing.
+    pub fn keep(mut self, key: PartKey, expires: u64) -> Result<(), VolumeError> {
+        if self.written == 0 {
+            return Ok(());
+        }
+        // Cut to what has come, which gives back the room that was reserved ahead.
+        let size = layout::payload_offset(self.written);
+        let cut = self.file().set_size(size);
+        cut.map_err(|error| self.failed("cut a part", error))?;
+        self.checkpoint(key, expires)?;
+        self.close()
+    }
+
+    /// Goes on with a part.
+    pub(super) fn resume(volume: Arc<Volume>, key: PartKey, part: Part) -> Result<Self, BlobError> {
+        let path = layout::staging().join(&part.file);
+        let file = volume.disk.open(&path, OpenMode::Write).map_err(BlobError::Unreadable)?;
+        let mut checksums = part.checksums;
+        let mut chunk = layout::chunk_crc(part.held / CHUNK);
+        let begun = part.held % CHUNK;
+        if begun > 0 {
+            let mut bytes = vec![0; begun as usize];
+            blob::read(&*file, &mut bytes, layout::payload_offset(part.held - begun))?;
+            chunk.update(&bytes);
+            if checksums.pop() != Some(chunk.clone().finalize()) {
+                return Err(BlobError::Corrupt(
+                    "the last chunk of a part does not have its checksum",
+                ));
+            }
+        }
+        Ok(Staging {
+            volume,
+            file: Some(file),
+            name: part.file,
+            announced: part.announced,
+            written: part.held,
+            reserved: part.held,
+            hash: part.hash,
+            chunk,
+            checksums,
+            recorded: Some(key),
+            spoiled: Cell::new(false),
+        })
+    }
+
+    /// Reads the bytes from `from` to the end of that segment again, as they lie on disk, and
+    /// holds them against their checksums; says where to go on, `None` at the end. A part is read
+    /// again before it is built on: its hash was taken when the bytes came in, which says nothing
+    /// of what the disk made of them since.
+    pub fn verify(&self, from: u64) -> Result<Option<u64>, BlobError> {
+        let segment = from / SEGMENT;
+        let end = self.written.min((segment + 1) * SEGMENT);
+        let file = self.file.as_deref().ok_or(BlobError::Corrupt("it is closed"))?;
+        let sums = if end == (segment + 1) * SEGMENT {
+            let mut block = vec![0; BLOCK as usize];
+            blob::read(file, &mut block, layout::checksums_offset(segment, end))?;
+            layout::decode_checksums(&block)
+        } else {
+            self.all_checksums()
+        };
+        let mut at = segment * SEGMENT;
+        while at < end {
+            let mut bytes = vec![0; (end - at).min(1 << 20) as usize];
+            blob::read(file, &mut bytes, layout::payload_offset(at))?;
+            let first = at / CHUNK;
+            blob::verify(&bytes, first, &sums)?;
+            at += bytes.len() as u64;
+        }
+        Ok((end < self.written).then_some(end))
+    }
+
+    /// It is of no use: it goes, file and record, checkpoints too.
+    pub fn discard(mut self) {
+        self.forget_record();
+    }
+
+    fn add_checksums(&mut self, mut bytes: &[u8]) {
+        let mut at = self.written;
+        while !bytes.is_empty() {
+            let room = (CHUNK - at % CHUNK) as usize;
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.chunk.update(now);
+            at += now.len() as u64;
+            if at.is_multiple_of(CHUNK) {
+                let full = std::mem::replace(&mut self.chunk, layout::chunk_crc(at / CHUNK));
+                self.checksums.push(full.finalize());
+            }
+            bytes = later;
+        }
+    }
+
+    /// The checksums of the current segment, that of a chunk only begun among them.
+    fn all_checksums(&self) -> Vec<u64> {
+        let mut sums = self.checksums.clone();
+        if !self.written.is_multiple_of(CHUNK) {
+            sums.push(self.chunk.clone().finalize());
+        }
+        sums
+    }
+
+    /// The last checksums and the footer, in one write.
+    fn write_tail(&mut self, digest: &Digest) -> Result<(), VolumeError> {
+        let mut tail = Vec::new();
+        let mut at = layout::footer_offset(self.written);
+        if !self.written.is_multiple_of(SEGMENT) {
+            tail = layout::encode_checksums(&self.all_checksums());
+            at -= BLOCK;
+        }
+        tail.extend_from_slice(&layout::encode_footer(digest, self.written));
+        self.write(&tail, at)?;
+        // A resumed part may have had more in its file than its record knew.
+        let size = layout::file_size(self.written);
+        let longer =
+            self.file().size().map_err(|error| self.failed("size a staged file", error))?;
+        if longer > size {
+            let cut = self.file().set_size(size);
+            cut.map_err(|error| self.failed("cut a staged file", error))?;
+        }
+        Ok(())
+    }
+
+    fn reserve(&mut self, len: u64) -> Result<(), VolumeError> {
+        if self.written + len <= self.reserved {
+            return Ok(());
+        }
+        // As much again as has come, so that an announced size alone takes nothing.
+        let ahead = self.written.clamp(RESERVE_FIRST, RESERVE_AHEAD).max(len);
+        let ahead = ahead.min(self.announced - self.written);
+        let room = self.volume.room().map_err(|error| self.failed("ask for room", error))?;
+        if room < ahead {
+            self.spoiled.set(true);
+            return Err(VolumeError::Full);
+        }
+        let from = layout::payload_offset(self.written);
+        let upto = match self.written + ahead {
+            end if end == self.announced => layout::file_size(end),
+            end => layout::payload_offset(end),
+        };
+        let reserved = self.file().reserve(from, upto - from);
+        reserved.map_err(|error| self.failed("reserve room", error))?;
+        self.reserved = self.written + ahead;
+        Ok(())
+    }
+
+    fn write(&self, bytes: &[u8], at: u64) -> Result<(), VolumeError> {
+        let written = self.file().write_all_at(bytes, at);
+        written.map_err(|error| self.failed("write a payload", error))
+    }
+
+    fn sync(&self) -> Result<(), VolumeError> {
+        // Another upload's failed sync may have taken pages of ours with it.
+        self.volume.check_writable()?;
+        self.file().sync().map_err(|error| self.failed("sync a payload", error))
+    }
+
+    fn close(&mut self) -> Result<(), VolumeError> {
+        let closed = self.file.take().map_or(Ok(()), |file| file.close());
+        closed.map_err(|error| self.failed("close a payload", error))
+    }
+
+    fn rename_to(&self, digest: &Digest) -> Result<(), VolumeError> {
+        let (from, to) = (self.path(), layout::blob(digest));
+        let renamed = match self.volume.disk.rename(&from, &to) {
+            // Somebody put a folder where the blob belongs.
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                self.volume.quarantine(digest).and_then(|()| self.volume.disk.rename(&from, &to))
+            }
+            other => other,
+        };
+        renamed.map_err(|error| self.failed("rename a payload into place", error))
+    }
+
+    fn failed(&self, doing: &'static str, error: io::Error) -> VolumeError {
+        self.spoiled.set(true);
+        self.volume.failed(doing, error)
+    }
+
+    fn forget_record(&mut self) {
+        if let Some(key) = self.recorded.take() {
+            lock(&self.volume.parts).forget(&*self.volume.disk, &key, &self.name);
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        layout::staging().join(&self.name)
+    }
+
+    fn file(&self) -> &dyn DiskFile {
+        self.file.as_deref().expect("it is taken only by the calls that consume the staging")
+    }
+}
+
+/// Whichever way its upload ended: what has a checkpoint stays a part, all else leaves nothing.
+impl Drop for Staging {
+    fn drop(&mut self) {
+        drop(self.file.take());
+        if self.spoiled.get() {
+            self.forget_record();
+        }
+        if let Some(key) = self.recorded {
+            lock(&self.volume.parts).release(&key, &self.name);
+        } else if !self.name.is_empty()
+            && let Err(error) = self.volume.disk.remove_file(&self.path())
+        {
+            tracing::warn!(%error, "cannot remove a staged file; the next start will");
+        }
+    }
+}
