@@ -15,6 +15,7 @@
 
 pub mod aborts;
 pub mod buffers;
+pub mod catalogue;
 pub mod cli;
 pub mod config;
 pub mod exit;

@@ -1,0 +1,136 @@
+//! The changes that the catalogue knows, and what comes of each.
+//!
+//! A command carries everything that decides it: what its proposer read, the limits and holders
+//! that it chose, its clock. Applying it looks at nothing but the tables, so that every server
+//! comes to the same outcome.
+
+use depot_protocol::{Digest, FileName, FileSize, ReplicaCount, ServerName, UtcSeconds};
+
+use super::record::{Incarnation, Namespace, OperationId, Receipt, Record, SweepNumber, Version};
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// A content comes under a name.
+    Put(Put),
+    /// A file's wished number of replicas changes.
+    SetReplicas(SetReplicas),
+    /// A name goes.
+    Remove(Remove),
+    /// A server is about to trash what no record lists on it.
+    Sweep(Sweep),
+}
+
+/// A content comes under a name: a new file, a new content of a file that is there, or the same
+/// content again, which keeps the moment of its deposit and the holders that it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Put {
+    /// Whose.
+    pub namespace: Namespace,
+    /// Under which name.
+    pub name: FileName,
+    /// The version that the proposer read, 0 for none; the command is refused on any other.
+    pub read: Version,
+    /// The content.
+    pub digest: Digest,
+    /// Its size.
+    pub size: FileSize,
+    /// The replicas wished for.
+    pub replicas: ReplicaCount,
+    /// When, by the proposer's clock.
+    pub deposited: UtcSeconds,
+    /// The proof of each copy: these servers become confirmed holders. At least one.
+    pub receipts: Vec<Receipt>,
+    /// Who else shall have a copy.
+    pub wanted: Vec<ServerName>,
+    /// Which request this is.
+    pub operation: OperationId,
+}
+
+/// A file's wished number of replicas changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetReplicas {
+    /// Whose.
+    pub namespace: Namespace,
+    /// Which file.
+    pub name: FileName,
+    /// The version that the proposer read.
+    pub read: Version,
+    /// The replicas wished for.
+    pub replicas: ReplicaCount,
+    /// Which request this is.
+    pub operation: OperationId,
+}
+
+/// A name goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remove {
+    /// Whose.
+    pub namespace: Namespace,
+    /// Which file.
+    pub name: FileName,
+    /// The version that the proposer read.
+    pub read: Version,
+    /// Which request this is.
+    pub operation: OperationId,
+}
+
+/// A server is about to trash what no record lists on it: from here on no receipt of an older
+/// number is taken from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sweep {
+    /// Which server.
+    pub server: ServerName,
+    /// Its current number and one.
+    pub number: SweepNumber,
+}
+
+/// A command has its place in the order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// Its place. Refused commands have one too.
+    pub index: u64,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// A content that a record stopped listing by it; perhaps no record lists it any more.
+    pub released: Option<Digest>,
+}
+
+/// What came of a command. Only the first three change anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The record is now this one: by this command, or by an earlier copy of the same request.
+    Done(Record),
+    /// The name is gone.
+    Removed,
+    /// The server's sweep number is now the proposed one (or was already).
+    Swept,
+    /// The version read is not the current one.
+    Moved {
+        /// What is there now.
+        current: Option<Record>,
+    },
+    /// There is nothing of that name to change.
+    Absent,
+    /// A receipt was given before the server's last sweep: ask that server again.
+    StaleReceipt {
+        /// Which server's.
+        server: ServerName,
+        /// Its number now.
+        current: SweepNumber,
+    },
+    /// A receipt comes from another life of that server, or from a server that is none.
+    WrongIncarnation {
+        /// Which server's.
+        server: ServerName,
+        /// Its life now; none where no such server is known.
+        current: Option<Incarnation>,
+    },
+    /// A put without a receipt: nobody has the bytes.
+    NoReceipt,
+    /// A sweep whose number is not the one due.
+    SweepOutOfTurn {
+        /// The server's number now; none where no such server is known.
+        current: Option<SweepNumber>,
+    },
+}

@@ -1,0 +1,245 @@
+//! A catalogue that rotted or was cut on the disk: refused, or every row right; never a row that
+//! is wrong or missing, and never a file that opening made worse.
+
+use std::path::Path;
+use std::time::Duration;
+
+use depot_protocol::FileName;
+use depot_server::catalogue::command::Put;
+use depot_server::catalogue::{Catalogue, Command, OpenError, ReadError, Record, Store};
+
+use crate::disk::{Dice, MemDisk};
+use crate::world::{
+    CHECKED, CLUSTER, UNCHECKED, World, client, digest, found, name, put, remove, server,
+};
+
+const PAGE: usize = 4096;
+
+fn file() -> &'static Path {
+    Path::new("catalogue/catalogue.redb")
+}
+
+type Files = Vec<(u8, FileName, Record)>;
+
+/// A catalogue with a history, as a stop leaves it and as a kill leaves it, and what is in it.
+async fn images() -> ([Vec<u8>; 2], Files) {
+    let disk = MemDisk::default();
+    found(&disk);
+    let world = World::start(Store::open(&disk, &CHECKED, false).unwrap());
+    for n in 0..160_u8 {
+        let text = format!("{n:03}{}", "/long name".repeat(usize::from(n % 40)));
+        let file = Put { namespace: client(n % 3), digest: digest(n / 2), ..put(&text) };
+        let record = world.put(&file).await;
+        if n % 5 == 0 {
+            world.propose(remove(&file, record.version)).await;
+        }
+    }
+    let files = world.all().await;
+    let killed = disk.bytes(file());
+    world.close().await;
+    ([disk.bytes(file()), killed], files)
+}
+
+/// Opens these bytes; if that works, everything must be there and right.
+async fn refused_or_right(bytes: Vec<u8>, files: &Files, what: &str) -> bool {
+    let disk = MemDisk::with(file(), bytes.clone());
+    match Store::open(&disk, &CHECKED, false) {
+        Err(OpenError::Damaged { .. }) => {
+            assert!(disk.bytes(file()) == bytes, "{what}: refused, and yet changed");
+            true
+        }
+        Err(other) => panic!("{what}: {other:?}"),
+        Ok(store) => {
+            let world = World::start(store);
+            assert!(world.all().await == *files, "{what}: opened, and rows are wrong or missing");
+            // It goes on being right when it is written to.
+            for n in 0..8 {
+                let text = format!("new {n}{}", "/long name".repeat(60));
+                world.put(&Put { namespace: client(3), ..put(&text) }).await;
+            }
+            let mut after = world.all().await;
+            world.view().await.verify().unwrap();
+            assert!(world.aborts().is_empty(), "{what}");
+            world.close().await;
+            let world = World::start(Store::open(&disk, &CHECKED, true).expect(what));
+            assert!(world.all().await == after, "{what}: went bad later");
+            after.truncate(files.len());
+            assert!(after == *files, "{what}: went bad later");
+            false
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flipped_bit_is_refused_or_harmless() {
+    quietly();
+    let (images, files) = images().await;
+    for image in images {
+        let mut dice = Dice(7);
+        let (mut refused, mut flipped) = (0, 0);
+        for page in 0..image.len() / PAGE {
+            for sample in 0..8 {
+                // The fronts of pages hold more than their ends.
+                let within = dice.roll(if sample < 7 { 512 } else { PAGE as u64 }) as usize;
+                let (offset, bit) = (page * PAGE + within, dice.roll(8));
+                let mut bytes = image.clone();
+                bytes[offset] ^= 1 << bit;
+                let what = format!("bit {bit} at {offset}");
+                refused += usize::from(refused_or_right(bytes, &files, &what).await);
+                flipped += 1;
+            }
+        }
+        assert!(refused * 4 > flipped, "{refused} of {flipped} flips refused: too few to be true");
+    }
+}
+
+#[tokio::test]
+async fn every_flipped_bit_of_the_header_is_refused_without_a_check() {
+    let (images, _) = images().await;
+    for image in images {
+        for bit in 0..336 * 8 {
+            let mut bytes = image.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let disk = MemDisk::with(file(), bytes);
+            let opened = Store::open(&disk, &UNCHECKED, false);
+            assert!(matches!(opened, Err(OpenError::Damaged { .. })), "bit {bit}: {opened:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_cut_short_is_refused_without_a_check() {
+    let (images, _) = images().await;
+    for image in images {
+        let pages = (0..image.len()).step_by(PAGE).flat_map(|at| [at, at + 1, at + PAGE / 2]);
+        for len in pages.chain([image.len() - 1]).filter(|len| *len < image.len()) {
+            let disk = MemDisk::with(file(), image[..len].to_vec());
+            let opened = Store::open(&disk, &UNCHECKED, false);
+            let Err(OpenError::Damaged { what }) = opened else {
+                panic!("{len} bytes: {opened:?}")
+            };
+            assert!(what.contains("cut short"), "{len} bytes: {what}");
+            assert_eq!(disk.bytes(file()).len(), len);
+        }
+    }
+}
+
+#[test]
+fn a_file_of_something_else_is_refused() {
+    for bytes in [vec![0; 64 << 10], b"redb\x1a\x0a\xa9\x0d\x0a".repeat(8000)] {
+        let disk = MemDisk::with(file(), bytes);
+        let opened = Store::open(&disk, &CHECKED, false);
+        assert!(matches!(opened, Err(OpenError::Damaged { .. })), "{opened:?}");
+    }
+}
+
+#[tokio::test]
+async fn opening_with_the_check_leaves_a_whole_file_as_it_was_until_the_open() {
+    // A forced check of a file over the limit is made, and passes.
+    let (images, files) = images().await;
+    for image in images {
+        let disk = MemDisk::with(file(), image);
+        let world = World::start(Store::open(&disk, &UNCHECKED, true).unwrap());
+        assert_eq!(world.all().await, files);
+    }
+}
+
+/// Damage that only shows when the row is read, in a file too large to be checked on opening.
+#[tokio::test]
+async fn a_rotten_row_is_an_error_and_never_absent() {
+    let (images, files) = images().await;
+    let (owner, rotten, record) = files[files.len() / 2].clone();
+    let disk = MemDisk::with(file(), flip_row(&images[0], record.operation.0));
+    let world = World::start(Store::open(&disk, &UNCHECKED, false).unwrap());
+    let view = world.view().await;
+    let corrupt = |error| matches!(error, Err(ReadError::Corrupt { .. }));
+    assert!(corrupt(view.get(&client(owner), &rotten).map(drop)));
+    assert!(corrupt(view.list(&client(owner), "", 1000).map(drop)));
+    assert!(corrupt(view.lists_blob(&record.digest, &server("b")).map(drop)));
+    assert!(corrupt(view.verify().map(drop)));
+    for (n, name, record) in files.iter().filter(|(_, name, _)| *name != rotten) {
+        assert_eq!(view.get(&client(*n), name).unwrap().as_ref(), Some(record));
+    }
+    assert_eq!(view.get(&client(0), &name("nobody's")).unwrap(), None);
+    assert!(world.aborts().is_empty());
+}
+
+/// Without a check damage may hide rows, but never makes one of another, and never kills a thread.
+#[tokio::test]
+async fn without_a_check_damage_is_never_read_as_a_file() {
+    quietly();
+    let (images, files) = images().await;
+    let mut dice = Dice(11);
+    for (page, _) in images[1].chunks(PAGE).enumerate().skip(1) {
+        for _ in 0..3 {
+            let mut bytes = images[1].clone();
+            bytes[page * PAGE + dice.roll(256) as usize] ^= 1 << dice.roll(8);
+            let disk = MemDisk::with(file(), bytes);
+            let store = match Store::open(&disk, &UNCHECKED, false) {
+                Err(OpenError::Damaged { .. }) => continue,
+                other => other.unwrap(),
+            };
+            let world = World::start(store);
+            let Ok(view) = world.catalogue.view().await else { continue };
+            for (n, name, record) in &files {
+                if let Ok(Some(found)) = view.get(&client(*n), name) {
+                    assert_eq!(found, *record);
+                }
+            }
+        }
+    }
+}
+
+/// A fault that is not the disk's: the command cannot be applied, so nothing is, ever after.
+#[tokio::test]
+async fn a_command_on_a_rotten_row_ends_it() {
+    let (images, files) = images().await;
+    let (owner, rotten, record) = files[0].clone();
+    let disk = MemDisk::with(file(), flip_row(&images[1], record.operation.0));
+    let world = World::start(Store::open(&disk, &UNCHECKED, false).unwrap());
+    let change = Put { namespace: client(owner), ..put(rotten.as_str()) };
+    let proposal = world.catalogue.propose(Command::Put(change));
+    assert!(tokio::time::timeout(Duration::from_millis(50), proposal).await.is_err());
+    assert!(!world.aborts().is_empty());
+    assert!(matches!(world.catalogue.view().await, Err(ReadError::Down)));
+    let before = disk.bytes(file());
+    world.close().await;
+    assert!(disk.bytes(file()) == before, "written to after the abort");
+}
+
+/// Whose file it is cannot be read: it is refused without a check too, and left as it is.
+#[tokio::test]
+async fn a_file_that_does_not_say_whose_it_is_is_refused_and_left_alone() {
+    let (images, _) = images().await;
+    for image in images {
+        let bytes = flip_row(&image, CLUSTER);
+        let disk = MemDisk::with(file(), bytes.clone());
+        let opened = Store::open(&disk, &UNCHECKED, false);
+        assert!(matches!(opened, Err(OpenError::Damaged { .. })), "{opened:?}");
+        assert!(disk.bytes(file()) == bytes);
+    }
+}
+
+/// The file with a bit flipped in the row that holds these bytes, wherever a copy of it lies.
+fn flip_row(image: &[u8], holds: [u8; 16]) -> Vec<u8> {
+    let mut bytes = image.to_vec();
+    let mut flipped = 0;
+    for at in 0..bytes.len() - 16 {
+        if bytes[at..at + 16] == holds {
+            bytes[at + 15] ^= 0x80;
+            flipped += 1;
+        }
+    }
+    assert!(flipped > 0);
+    bytes
+}
+
+/// Damaged files make redb panic; those panics are caught, and need not be seen.
+fn quietly() {
+    std::panic::set_hook(Box::new(|info| {
+        let here = info.location().is_some_and(|place| !place.file().contains("redb"));
+        if here {
+            eprintln!("{info}");
+        }
+    }));
+}

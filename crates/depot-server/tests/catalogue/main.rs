@@ -1,0 +1,11 @@
+//! The catalogue of a depot of one, on real and on failing disks.
+
+#![expect(clippy::unwrap_used, reason = "a test that goes wrong shall end")]
+
+mod damage;
+mod disk;
+mod faults;
+mod model;
+mod stories;
+mod world;
+mod yesterday;

@@ -1,0 +1,277 @@
+//! The catalogue against a model made of maps: any commands, in any order, with kills, power cuts
+//! and stops between them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use depot_protocol::{Digest, FileName, ReplicaCount, UtcSeconds};
+use depot_server::catalogue::command::{Put, Remove, SetReplicas};
+use depot_server::catalogue::{
+    Command, Holder, HolderId, HolderState, Incarnation, Namespace, OperationId, Outcome, Record,
+    Store, SweepNumber, Version,
+};
+use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
+
+use crate::disk::{Dice, MemDisk};
+use crate::world::{CHECKED, World, client, digest, found, name, put, receipt, server, sweep};
+
+const NAMES: [&str; 4] = ["a", "a/b", "a0", "b"];
+
+/// Which version a command says that it has read.
+#[derive(Debug, Clone, Copy)]
+enum Read {
+    Current,
+    None,
+    Any(u64),
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Put {
+        at: (u8, usize),
+        content: u8,
+        read: Read,
+        sweep: Option<u64>,
+        wanted: bool,
+        operation: u8,
+    },
+    SetReplicas {
+        at: (u8, usize),
+        replicas: u8,
+        read: Read,
+        operation: u8,
+    },
+    Remove {
+        at: (u8, usize),
+        read: Read,
+    },
+    Sweep {
+        ahead: u64,
+    },
+    Kill,
+    PowerCut(u64),
+    Restart,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let at = || (0..2_u8, 0..NAMES.len());
+    let read = || prop_oneof![6 => Just(Read::Current), 1 => Just(Read::None), 1 => (0..20_u64).prop_map(Read::Any)];
+    let sweep = prop_oneof![4 => Just(None), 1 => (0..4_u64).prop_map(Some)];
+    // Few operations: repeated requests are common.
+    let put = (at(), 0..3_u8, read(), sweep, any::<bool>(), any::<u8>()).prop_map(
+        |(at, content, read, sweep, wanted, operation)| Step::Put {
+            at,
+            content,
+            read,
+            sweep,
+            wanted,
+            operation: operation % 24,
+        },
+    );
+    let replicas =
+        (at(), any::<u8>(), read(), 0..24_u8).prop_map(|(at, replicas, read, operation)| {
+            Step::SetReplicas { at, replicas, read, operation }
+        });
+    let step = prop_oneof![
+        10 => put,
+        3 => replicas,
+        4 => (at(), read()).prop_map(|(at, read)| Step::Remove { at, read }),
+        2 => (0..3_u64).prop_map(|ahead| Step::Sweep { ahead }),
+        1 => Just(Step::Kill),
+        1 => any::<u64>().prop_map(Step::PowerCut),
+        1 => Just(Step::Restart),
+    ];
+    proptest::collection::vec(step, 1..40)
+}
+
+#[derive(Default)]
+struct Model {
+    files: BTreeMap<(Namespace, FileName), Record>,
+    sweep: u64,
+    applied: u64,
+}
+
+impl Model {
+    fn command(&self, step: &Step) -> Option<Command> {
+        let place = |(owner, text): (u8, usize)| (client(owner), name(NAMES[text]));
+        let version = |at, read| match read {
+            Read::Current => self.files.get(&place(at)).map_or(Version(0), |file| file.version),
+            Read::None => Version(0),
+            Read::Any(version) => Version(version),
+        };
+        Some(match *step {
+            Step::Put { at, content, read, sweep, wanted, operation } => Command::Put(Put {
+                namespace: place(at).0,
+                read: version(at, read),
+                digest: digest(content),
+                deposited: UtcSeconds::new(u64::from(operation)),
+                receipts: vec![receipt(sweep.unwrap_or(self.sweep))],
+                wanted: if wanted { vec![server("b")] } else { vec![] },
+                operation: OperationId([operation; 16]),
+                ..put(NAMES[at.1])
+            }),
+            Step::SetReplicas { at, replicas, read, operation } => {
+                Command::SetReplicas(SetReplicas {
+                    namespace: place(at).0,
+                    name: place(at).1,
+                    read: version(at, read),
+                    replicas: ReplicaCount::new(replicas),
+                    operation: OperationId([operation; 16]),
+                })
+            }
+            Step::Remove { at, read } => Command::Remove(Remove {
+                namespace: place(at).0,
+                name: place(at).1,
+                read: version(at, read),
+                operation: OperationId([0xFF; 16]),
+            }),
+            Step::Sweep { ahead } => sweep(self.sweep + ahead),
+            Step::Kill | Step::PowerCut(_) | Step::Restart => return None,
+        })
+    }
+
+    /// The rules once more, in the plainest words.
+    fn apply(&mut self, command: &Command) -> (Outcome, Option<Digest>) {
+        self.applied += 1;
+        let version = Version(self.applied);
+        match command {
+            Command::Put(put) => {
+                let at = (put.namespace, put.name.clone());
+                let before = self.files.get(&at).cloned();
+                if let Some(before) = &before
+                    && before.operation == put.operation
+                {
+                    return (Outcome::Done(before.clone()), None);
+                }
+                if before.as_ref().map_or(0, |before| before.version.0) != put.read.0 {
+                    return (Outcome::Moved { current: before }, None);
+                }
+                if put.receipts[0].sweep.0 != self.sweep {
+                    let current = SweepNumber(self.sweep);
+                    return (Outcome::StaleReceipt { server: server("a"), current }, None);
+                }
+                let same = before.as_ref().filter(|before| before.digest == put.digest);
+                let wanted_before = same.is_some_and(|same| same.lists(&server("b")));
+                let incarnation = Incarnation(7);
+                let confirmed = HolderState::Confirmed { incarnation };
+                let mut holders =
+                    vec![Holder { who: HolderId::Server(server("a")), state: confirmed }];
+                if wanted_before || !put.wanted.is_empty() {
+                    let who = HolderId::Server(server("b"));
+                    holders.push(Holder { who, state: HolderState::Wanted });
+                }
+                let record = Record {
+                    version,
+                    digest: put.digest,
+                    size: put.size,
+                    replicas: put.replicas,
+                    deposited: same.map_or(put.deposited, |same| same.deposited),
+                    holders,
+                    operation: put.operation,
+                };
+                self.files.insert(at, record.clone());
+                let released = before.map(|before| before.digest);
+                (Outcome::Done(record), released.filter(|digest| *digest != put.digest))
+            }
+            Command::SetReplicas(change) => {
+                let at = (change.namespace, change.name.clone());
+                let Some(file) = self.files.get_mut(&at) else { return (Outcome::Absent, None) };
+                if file.operation != change.operation {
+                    if file.version != change.read {
+                        return (Outcome::Moved { current: Some(file.clone()) }, None);
+                    }
+                    file.version = version;
+                    file.replicas = change.replicas;
+                    file.operation = change.operation;
+                }
+                (Outcome::Done(file.clone()), None)
+            }
+            Command::Remove(remove) => {
+                let at = (remove.namespace, remove.name.clone());
+                let Some(file) = self.files.get(&at).cloned() else {
+                    return (Outcome::Absent, None);
+                };
+                if file.version != remove.read {
+                    return (Outcome::Moved { current: Some(file) }, None);
+                }
+                self.files.remove(&at);
+                (Outcome::Removed, Some(file.digest))
+            }
+            Command::Sweep(sweep) => {
+                if sweep.number.0 > self.sweep + 1 {
+                    let current = Some(SweepNumber(self.sweep));
+                    return (Outcome::SweepOutOfTurn { current }, None);
+                }
+                self.sweep = sweep.number.0;
+                (Outcome::Swept, None)
+            }
+        }
+    }
+
+    async fn compare(&self, world: &World) {
+        let view = world.view().await;
+        assert_eq!(view.applied().unwrap(), self.applied);
+        assert_eq!(view.sweep_number(&server("a")).unwrap(), SweepNumber(self.sweep));
+        let of = |n| {
+            let files = self.files.iter().filter(move |((owner, _), _)| *owner == client(n));
+            files.map(|((_, name), record)| (name.clone(), record.clone())).collect::<Vec<_>>()
+        };
+        for n in 0..2 {
+            assert_eq!(view.list(&client(n), "", 100).unwrap(), (of(n), false));
+            for text in NAMES {
+                let file = self.files.get(&(client(n), name(text)));
+                assert_eq!(view.get(&client(n), &name(text)).unwrap().as_ref(), file);
+            }
+            for content in 0..3 {
+                let with = view.with_content(&client(n), &digest(content)).unwrap();
+                let first = of(n).into_iter().find(|(_, file)| file.digest == digest(content));
+                assert_eq!(with, first.map(|(_, file)| file));
+            }
+        }
+        let listed: BTreeSet<_> = self.files.values().map(|file| file.digest).collect();
+        assert_eq!(view.contents(None, 10).unwrap(), (listed.iter().copied().collect(), false));
+        for holder in ["a", "b", "c"].map(server) {
+            for content in (0..3).map(digest) {
+                let mut files = self.files.values().filter(|file| file.digest == content);
+                let lists = files.any(|file| file.lists(&holder));
+                assert_eq!(view.lists_blob(&content, &holder).unwrap(), lists);
+            }
+        }
+        assert_eq!(view.verify().unwrap().records, self.files.len() as u64);
+    }
+}
+
+async fn play(steps: Vec<Step>) {
+    let open = |disk: &MemDisk| World::start(Store::open(disk, &CHECKED, false).unwrap());
+    let mut disk = MemDisk::default();
+    found(&disk);
+    let (mut world, mut model) = (open(&disk), Model::default());
+    for step in steps {
+        match model.command(&step) {
+            Some(command) => {
+                let applied = world.propose(command.clone()).await;
+                let (outcome, released) = model.apply(&command);
+                assert_eq!((applied.outcome, applied.released), (outcome, released), "{command:?}");
+                assert_eq!(applied.index, model.applied);
+            }
+            None => {
+                disk = match step {
+                    Step::Kill => disk.after_kill(),
+                    Step::PowerCut(seed) => disk.after_power_cut(&mut Dice(seed)),
+                    _ => disk,
+                };
+                world.close().await;
+                world = open(&disk);
+            }
+        }
+        model.compare(&world).await;
+    }
+}
+
+proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(100))]
+
+    #[test]
+    fn it_does_what_the_model_does(steps in steps()) {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(play(steps));
+    }
+}

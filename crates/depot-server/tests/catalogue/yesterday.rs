@@ -1,0 +1,82 @@
+//! A catalogue that the first release wrote opens for ever.
+
+use depot_server::catalogue::command::Put;
+use depot_server::catalogue::{
+    Holder, HolderId, HolderState, Incarnation, Record, Store, SweepNumber, Version,
+};
+
+use crate::disk::MemDisk;
+use crate::world::{
+    CHECKED, UNCHECKED, World, client, digest, found, founding, name, put, receipt, server, sweep,
+};
+
+/// Never replaced: a change of the format brings a file of its own, and a reader for both.
+const FIRST_RELEASE: &[u8] = include_bytes!("first-release.redb");
+
+/// What is in it: client 0's "a/b" under content 1, and client 1's "ä" under content 2, put after
+/// a sweep.
+fn files() -> Vec<(u8, depot_protocol::FileName, Record)> {
+    let confirmed = Holder {
+        who: HolderId::Server(server("a")),
+        state: HolderState::Confirmed { incarnation: Incarnation(7) },
+    };
+    let wanted = Holder { who: HolderId::Server(server("b")), state: HolderState::Wanted };
+    let record = |put: Put, version, holders| Record {
+        version: Version(version),
+        digest: put.digest,
+        size: put.size,
+        replicas: put.replicas,
+        deposited: put.deposited,
+        holders,
+        operation: put.operation,
+    };
+    let [first, second] = puts();
+    vec![
+        (0, name("a/b"), record(first, 1, vec![confirmed.clone(), wanted])),
+        (1, name("ä"), record(second, 3, vec![confirmed])),
+    ]
+}
+
+fn puts() -> [Put; 2] {
+    let operation = |n| depot_server::catalogue::OperationId([n; 16]);
+    [
+        Put { wanted: vec![server("b")], operation: operation(1), ..put("a/b") },
+        Put {
+            namespace: client(1),
+            digest: digest(2),
+            receipts: vec![receipt(1)],
+            operation: operation(2),
+            ..put("ä")
+        },
+    ]
+}
+
+#[tokio::test]
+async fn a_catalogue_of_the_first_release_opens() {
+    for settings in [CHECKED, UNCHECKED] {
+        let disk = MemDisk::with("catalogue/catalogue.redb".as_ref(), FIRST_RELEASE.to_vec());
+        let store = Store::open(&disk, &settings, false).unwrap();
+        assert_eq!((store.identity(), store.start_number()), (&founding(), 4));
+        let world = World::start(store);
+        assert_eq!(world.all().await, files());
+        let view = world.view().await;
+        assert_eq!(view.applied().unwrap(), 3);
+        assert_eq!(view.sweep_number(&server("a")).unwrap(), SweepNumber(1));
+    }
+}
+
+/// How that file was made.
+#[tokio::test]
+async fn today_writes_what_it_holds() {
+    let disk = MemDisk::default();
+    found(&disk);
+    let store = Store::open(&disk, &CHECKED, false).unwrap();
+    store.raise_start_number(4).unwrap();
+    let world = World::start(store);
+    let [first, second] = puts();
+    world.put(&first).await;
+    world.propose(sweep(1)).await;
+    world.put(&second).await;
+    assert_eq!(world.all().await, files());
+    world.close().await; // and then its bytes were kept
+}
