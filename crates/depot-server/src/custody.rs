@@ -1,0 +1,230 @@
+//! What the catalogue lists and the volume has, held together: receipts for what is here, the
+//! sweep that lets go of what no record lists, and room.
+//!
+//! **The sweep** (RELIABILITY.md, 1.1) is the only way that a copy goes. It puts `Sweep{n + 1}`
+//! into the catalogue's order; from there on no commit takes a receipt of an older number. Then,
+//! under the hash's lock, it trashes a blob only if no record lists it on this server and no
+//! receipt was given for it under n + 1. Whoever holds an older receipt must ask again, and is
+//! either heard before the trashing (and the blob stays) or finds it gone. No clock decides.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use depot_protocol::Digest;
+use tokio::sync::Notify;
+
+use crate::catalogue::command::Sweep;
+use crate::catalogue::{
+    Catalogue, Command, Incarnation, Outcome, ProposeError, ReadError, Receipt, SweepNumber, View,
+};
+use crate::home::Home;
+use crate::seams::{Seams, blocking};
+use crate::volume::{Sealed, Volume, layout};
+
+/// How many vouched hashes are remembered before a sweep makes them forgotten: 3 MiB of memory.
+const VOUCHED_MAX: usize = 65_536;
+
+/// Something between catalogue and volume did not work. Nothing was lost by it.
+#[derive(Debug, thiserror::Error)]
+pub enum CustodyError {
+    /// The catalogue can't be asked.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The catalogue took no sweep.
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
+    /// The catalogue's answer makes no sense: another process uses this server's name.
+    #[error("the catalogue refused this server's sweep")]
+    Refused,
+    /// The disk failed.
+    #[error("the volume cannot be changed")]
+    Disk(#[from] io::Error),
+    /// The server is going down.
+    #[error(transparent)]
+    Lost(#[from] blocking::Lost),
+}
+
+/// One server's copies, and what the catalogue says of them.
+pub struct Custody {
+    seams: Seams,
+    /// The payloads.
+    pub volume: Arc<Volume>,
+    /// Who deposited what.
+    pub catalogue: Arc<dyn Catalogue>,
+    /// Whose folder this is, and its running time.
+    pub home: Arc<Home>,
+    trash: Duration,
+    /// Blobs that perhaps no record lists any more.
+    orphans: Mutex<BTreeSet<Digest>>,
+    /// Wakes the sweeper.
+    pub orphaned: Notify,
+    /// One sweep at a time.
+    sweeping: tokio::sync::Mutex<()>,
+}
+
+impl Custody {
+    /// Puts the two together. `trash`: how long a copy that no record lists is kept, in running
+    /// time.
+    pub fn new(
+        seams: Seams,
+        volume: Arc<Volume>,
+        catalogue: Arc<dyn Catalogue>,
+        home: Arc<Home>,
+        trash: Duration,
+    ) -> Self {
+        Custody {
+            seams,
+            volume,
+            catalogue,
+            home,
+            trash,
+            orphans: Mutex::default(),
+            orphaned: Notify::new(),
+            sweeping: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// This server's word for a copy that it has: what a commit is made of.
+    pub fn receipt(&self, sealed: &Sealed) -> Receipt {
+        if self.volume.vouched() > VOUCHED_MAX {
+            self.orphaned.notify_one();
+        }
+        let identity = self.home.identity();
+        Receipt {
+            server: identity.server.clone(),
+            incarnation: Incarnation(identity.incarnation),
+            sweep: SweepNumber(sealed.sweep()),
+        }
+    }
+
+    /// Seconds of this server's running time: what things expire by.
+    pub fn now(&self) -> u64 {
+        self.home.running(&*self.seams.clock)
+    }
+
+    /// A record stopped listing this blob, or never came to: the sweeper shall look.
+    pub fn let_go(&self, digest: Digest) {
+        self.orphans.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+        self.orphaned.notify_one();
+    }
+
+    /// Whether a sweep has anything to do.
+    pub fn wants_sweep(&self) -> bool {
+        !self.orphans.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+            || self.volume.vouched() > VOUCHED_MAX
+    }
+
+    /// Sweeps what was let go. Returns how many copies went into the trash.
+    pub async fn sweep(self: &Arc<Self>) -> Result<usize, CustodyError> {
+        let _one = self.sweeping.lock().await;
+        let server = self.home.identity().server.clone();
+        let orphans =
+            std::mem::take(&mut *self.orphans.lock().unwrap_or_else(PoisonError::into_inner));
+        let swept = self.sweep_through(&server, orphans.clone()).await;
+        if swept.is_err() {
+            self.orphans.lock().unwrap_or_else(PoisonError::into_inner).extend(orphans);
+        }
+        swept
+    }
+
+    async fn sweep_through(
+        self: &Arc<Self>,
+        server: &depot_protocol::ServerName,
+        orphans: BTreeSet<Digest>,
+    ) -> Result<usize, CustodyError> {
+        let current =
+            self.view(|view, custody| view.sweep_number(&custody.home.identity().server)).await?;
+        let number = SweepNumber(current.0 + 1);
+        let sweep = Command::Sweep(Sweep { server: server.clone(), number });
+        let Outcome::Swept = self.catalogue.propose(sweep).await?.outcome else {
+            return Err(CustodyError::Refused);
+        };
+        self.volume.begin_sweep(number.0);
+        let expires = self.now() + self.trash.as_secs();
+        // Every look comes after the sweep in the catalogue's order.
+        let view = self.catalogue.view().await?;
+        let custody = Arc::clone(self);
+        let trash = move || {
+            let server = &custody.home.identity().server;
+            let mut trashed = 0;
+            for digest in orphans {
+                let listed = || view.lists_blob(&digest, server).map_err(CustodyError::from);
+                match custody.volume.trash(&digest, expires, listed) {
+                    Ok(true) => {
+                        tracing::info!(blob = %digest, "no record lists this copy: into the trash");
+                        trashed += 1;
+                    }
+                    Ok(false) => {}
+                    // This one stays; the next look at the whole volume comes to it again.
+                    Err(error) => tracing::error!(blob = %digest, %error, "cannot sweep a copy"),
+                }
+            }
+            trashed
+        };
+        Ok(blocking::run(&self.seams.blocking, trash).await?)
+    }
+
+    /// Removes from the trash what is past its time, or, where the reserve is touched, as much as
+    /// frees it, oldest first, each after a fresh look.
+    pub async fn empty_trash(self: &Arc<Self>) -> Result<(), CustodyError> {
+        self.empty_while(|room| room == 0).await
+    }
+
+    /// Tries to have room for a payload of `size` bytes, if need be by emptying the trash; not at
+    /// all where that would not be enough.
+    pub async fn make_room(self: &Arc<Self>, size: u64) -> Result<bool, CustodyError> {
+        let needed = layout::file_size(size);
+        let mut room = self.room().await?;
+        if room >= needed {
+            return Ok(true);
+        }
+        if self.wants_sweep() {
+            self.sweep().await?;
+            room = self.room().await?;
+        }
+        let freed = self.volume.trashed().iter().map(|(_, copy)| copy.bytes).sum();
+        if room.saturating_add(freed) < needed {
+            return Ok(false);
+        }
+        self.empty_while(move |room| room < needed).await?;
+        Ok(self.room().await? >= needed)
+    }
+
+    async fn empty_while(
+        self: &Arc<Self>,
+        needed: impl Fn(u64) -> bool + Send + Sync + 'static,
+    ) -> Result<(), CustodyError> {
+        for (digest, copy) in self.volume.trashed() {
+            if copy.expires > self.now() && !needed(self.room().await?) {
+                break; // the oldest first: the others are younger
+            }
+            let view = self.catalogue.view().await?;
+            let custody = Arc::clone(self);
+            let empty = move || {
+                let server = &custody.home.identity().server;
+                let listed = || view.lists_blob(&digest, server).map_err(CustodyError::from);
+                custody.volume.empty(&digest, listed)
+            };
+            if let Err(error) = blocking::run(&self.seams.blocking, empty).await? {
+                tracing::error!(blob = %digest, %error, "cannot empty a copy out of the trash");
+            }
+        }
+        Ok(())
+    }
+
+    async fn room(self: &Arc<Self>) -> Result<u64, CustodyError> {
+        let volume = Arc::clone(&self.volume);
+        Ok(blocking::run(&self.seams.blocking, move || volume.room()).await??)
+    }
+
+    async fn view<T: Send + 'static>(
+        self: &Arc<Self>,
+        ask: impl FnOnce(&View, &Custody) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, CustodyError> {
+        let view = self.catalogue.view().await?;
+        let custody = Arc::clone(self);
+        Ok(blocking::run(&self.seams.blocking, move || ask(&view, &custody)).await??)
+    }
+}

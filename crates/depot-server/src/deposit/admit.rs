@@ -1,0 +1,207 @@
+//! What can be decided of a deposit before its first byte, in the order in which PROTOCOL.md
+//! wants the faults told; and `preparar`, which is that decision alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use depot_protocol::{
+    Announced, Answer, Deposit, Digest, ErrorCode, Prepare, Refusal, ReplicaCount,
+};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::{DepositError, Interrupted, wrong_hash};
+use crate::custody::CustodyError;
+use crate::depot::{Depot, too_many_replicas};
+use crate::uploads::UploadKey;
+use crate::volume::{BlobError, Sealed, Staging, VolumeError};
+
+/// `preparar` is answered within 5 s.
+const PREPARE_WITHIN: Duration = Duration::from_millis(4_800);
+/// So much of that it waits for an upload that it cut to leave its part.
+const CUT_PATIENCE: Duration = Duration::from_secs(4);
+
+/// What is to be done about a deposit.
+pub(super) enum Admitted {
+    /// Its payload is to come, from where the staging ends.
+    Stage(Box<Staging>),
+    /// This client has deposited these bytes before: there is nothing to send.
+    Held(Sealed),
+}
+
+/// Admits a deposit, or says why not.
+pub(super) async fn admit(
+    depot: &Depot,
+    request: &Deposit,
+    key: &UploadKey,
+    cut: &CancellationToken,
+) -> Result<Admitted, DepositError> {
+    let offset = request.offset();
+    check_request(depot, request.replicas, key.size)?;
+    if offset == 0 {
+        return Ok(Admitted::Stage(Box::new(stage(depot, key.size).await?)));
+    }
+    make_room(depot, key.size - offset).await?;
+    if offset == key.size
+        && let Some(sealed) = held(depot, key).await?
+    {
+        return Ok(Admitted::Held(sealed));
+    }
+    Ok(Admitted::Stage(Box::new(resume(depot, key, offset, cut).await?)))
+}
+
+/// Answers `preparar`: how much of the upload is held, and the hash of that. Within 5 s.
+pub async fn prepare(depot: &Depot, request: &Prepare) -> Result<Answer, Refusal> {
+    timeout(PREPARE_WITHIN, prepared(depot, request)).await.unwrap_or_else(|_late| {
+        Err(Refusal::new(
+            ErrorCode::ServerUnavailable,
+            "this server's disk is too busy to answer in time; try later or another server",
+        ))
+    })
+}
+
+async fn prepared(depot: &Depot, request: &Prepare) -> Result<Answer, Refusal> {
+    let key = UploadKey {
+        namespace: depot.namespace(&request.client),
+        name: request.name.clone(),
+        hash: request.hash,
+        size: request.size.get(),
+    };
+    if timeout(CUT_PATIENCE, depot.uploads.cut(&key)).await.is_err() {
+        tracing::warn!("an upload that was cut takes long to leave its part");
+    }
+    let (volume, part, now) = (Arc::clone(&depot.custody.volume), key.part(), depot.custody.now());
+    let part = depot.run(move || volume.part(&part, now)).await?;
+    let (offset, partial) = part.unwrap_or((0, Digest::EMPTY));
+    check_request(depot, request.replicas, key.size)?;
+    make_room(depot, key.size - offset).await?;
+    if let Announced::Known(digest) = request.hash
+        && held(depot, &key).await?.is_some()
+    {
+        return Ok(Answer::Prepared { offset: key.size, partial: digest });
+    }
+    Ok(Answer::Prepared { offset, partial })
+}
+
+/// The faults of a deposit that go before a wrong offset; for one whose offset is past its end.
+pub async fn check(depot: &Depot, request: &Deposit) -> Result<(), Refusal> {
+    check_request(depot, request.replicas, request.size.get())?;
+    make_room(depot, request.size.get()).await
+}
+
+/// The refusals that no disk is asked for.
+fn check_request(depot: &Depot, replicas: ReplicaCount, size: u64) -> Result<(), Refusal> {
+    if replicas.get() > depot.others {
+        return Err(too_many_replicas(depot.others));
+    }
+    if size > depot.settings.max_size {
+        return Err(Refusal::new(
+            ErrorCode::LimitExceeded,
+            format!("this server takes files of at most {} bytes", depot.settings.max_size),
+        ));
+    }
+    depot.custody.volume.check_writable().map_err(|error| refuse(depot, &error))
+}
+
+/// Has room for so many bytes of payload, if need be by emptying the trash.
+async fn make_room(depot: &Depot, bytes: u64) -> Result<(), Refusal> {
+    match depot.custody.make_room(bytes).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(refuse(depot, &VolumeError::Full)),
+        Err(CustodyError::Propose(error)) => Err(depot.unproposed(&error)),
+        Err(error) => Err(depot.internal("make room", &error)),
+    }
+}
+
+async fn stage(depot: &Depot, size: u64) -> Result<Staging, Refusal> {
+    let volume = Arc::clone(&depot.custody.volume);
+    let mut staged = depot.run(move || volume.stage(size)).await?;
+    if let Err(VolumeError::Full) = staged {
+        make_room(depot, size).await?;
+        let volume = Arc::clone(&depot.custody.volume);
+        staged = depot.run(move || volume.stage(size)).await?;
+    }
+    staged.map_err(|error| refuse(depot, &error))
+}
+
+/// Whether this client has deposited this content before, under any name, and a copy can be
+/// reached: then this server vouches for it. What other clients hold is never looked at.
+async fn held(depot: &Depot, key: &UploadKey) -> Result<Option<Sealed>, Refusal> {
+    let Announced::Known(digest) = key.hash else { return Ok(None) };
+    let namespace = key.namespace;
+    let record = depot.ask(move |view| view.with_content(&namespace, &digest)).await?;
+    if record.is_none_or(|record| record.size.get() != key.size) {
+        return Ok(None);
+    }
+    let (volume, size) = (Arc::clone(&depot.custody.volume), key.size);
+    match depot.run(move || volume.vouch(&digest, size)).await? {
+        Ok(sealed) => Ok(sealed),
+        Err(error) => {
+            // The bytes are asked for again: that heals it.
+            tracing::warn!(blob = %digest, %error, "a copy that a client builds on is bad");
+            Ok(None)
+        }
+    }
+}
+
+/// Goes on with a part, its bytes on disk read again first: nothing is built on rot. Cut meanwhile,
+/// it stays the part that it was.
+async fn resume(
+    depot: &Depot,
+    key: &UploadKey,
+    offset: u64,
+    cut: &CancellationToken,
+) -> Result<Staging, DepositError> {
+    let (volume, part, now) = (Arc::clone(&depot.custody.volume), key.part(), depot.custody.now());
+    let staging = depot.run(move || volume.resume(&part, offset, now)).await?;
+    let mut staging = match staging {
+        Ok(Some(staging)) => staging,
+        Ok(None) => return Err(wrong_offset().into()),
+        Err(error) => return Err(unresumed(depot, &error).into()),
+    };
+    let mut next = Some(0);
+    while let Some(from) = next {
+        if cut.is_cancelled() {
+            return Err(DepositError::Interrupted(Interrupted::Cut));
+        }
+        let checked = depot.run(move || match staging.verify(from) {
+            Err(error) if error.condemns() => {
+                staging.discard();
+                Err(error)
+            }
+            checked => checked.map(|next| (next, staging)),
+        });
+        (next, staging) = checked.await?.map_err(|error| unresumed(depot, &error))?;
+    }
+    Ok(staging)
+}
+
+fn unresumed(depot: &Depot, error: &BlobError) -> Refusal {
+    if !error.condemns() {
+        return depot.internal("read a part", error);
+    }
+    tracing::error!(%error, "a part has rotted on disk and is dropped");
+    wrong_hash()
+}
+
+fn wrong_offset() -> Refusal {
+    Refusal::new(
+        ErrorCode::OffsetInvalid,
+        "the offset is not what is held of this upload; ask preparar, or send from 0",
+    )
+}
+
+/// What a client is told when the volume takes no payload.
+pub(super) fn refuse(depot: &Depot, error: &VolumeError) -> Refusal {
+    match error {
+        VolumeError::Full => Refusal::new(
+            ErrorCode::NoSpace,
+            "no room for this file; nothing is stored; remove files, or use another server",
+        ),
+        VolumeError::Suspect => Refusal::new(
+            ErrorCode::ServerUnavailable,
+            "this server takes no changes until it has checked its disk; recovering works; try later or another server",
+        ),
+        VolumeError::Fault { .. } => depot.internal("store a payload", error),
+    }
+}

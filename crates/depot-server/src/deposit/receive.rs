@@ -1,0 +1,227 @@
+//! The payload on its way from the connection to the disk.
+//!
+//! Reading and writing overlap: while one blocking job hashes and writes the pieces that have
+//! come, the next are read, a few at most, so memory does not grow with the file. When the upload
+//! ends early, what came is kept as a part.
+
+use std::collections::VecDeque;
+use std::future::Future;
+
+use bytes::Bytes;
+use depot_protocol::{Digest, Refusal};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::admit::refuse;
+use super::{DepositError, Received, expected_hash, wrong_hash};
+use crate::buffers::IN_FLIGHT;
+use crate::catalogue::Version;
+use crate::depot::{Depot, SEAL_WITHIN, TooSlow};
+use crate::seams::blocking;
+use crate::uploads::UploadKey;
+use crate::volume::{Seal, Staging, VolumeError};
+
+/// Where a payload comes from: the session's connection.
+pub trait Payload: Send {
+    /// The next piece; `None` at the end of the payload. Cancelling loses nothing.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, Interrupted>> + Send;
+
+    /// The hash line behind the payload; the inner error is a line that is not one.
+    fn hash_line(
+        &mut self,
+    ) -> impl Future<Output = Result<Result<Digest, Refusal>, Interrupted>> + Send;
+}
+
+/// Why a payload did not come whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interrupted {
+    /// The client closed its sending side.
+    Incomplete,
+    /// The client went silent, or was too slow.
+    TimedOut,
+    /// The connection broke.
+    Broken,
+    /// The same upload was prepared anew on another connection.
+    Cut,
+    /// The server is shutting down.
+    Stopping,
+}
+
+/// What a blocking job gives back.
+type Job = oneshot::Receiver<Result<Staging, VolumeError>>;
+
+/// What came of a payload: where it lies, and what of it is not written yet.
+struct Filled {
+    staging: Staging,
+    /// The last pieces of a payload that came whole: they are written with the seal.
+    rest: VecDeque<Bytes>,
+    ended: Result<(), Interrupted>,
+}
+
+/// Receives the payload into `staging` and seals it.
+pub(super) async fn receive(
+    depot: &Depot,
+    staging: Staging,
+    key: &UploadKey,
+    cut: &CancellationToken,
+    payload: &mut impl Payload,
+) -> Result<Received, DepositError> {
+    let Filled { staging, rest, ended } = fill(depot, staging, key, cut, payload).await?;
+    let expected = match ended {
+        Ok(()) => tokio::select! {
+            biased;
+            () = cut.cancelled() => Err(Interrupted::Cut),
+            expected = expected_hash(key.hash, payload) => expected,
+        },
+        Err(interrupted) => Err(interrupted),
+    };
+    match expected {
+        Ok(Ok(expected)) => {
+            let sealed = timeout(SEAL_WITHIN, seal(depot, staging, rest, key, expected)).await;
+            Ok(sealed.map_err(|_late| depot.internal("seal a payload in time", &TooSlow))??)
+        }
+        Ok(Err(refusal)) => {
+            keep(depot, staging, rest, key).await?;
+            Err(DepositError::Refused(refusal))
+        }
+        Err(interrupted) => {
+            keep(depot, staging, rest, key).await?;
+            Err(DepositError::Interrupted(interrupted))
+        }
+    }
+}
+
+/// Reads the payload to its end, or to where it was interrupted. The disk's refusal comes at once.
+async fn fill(
+    depot: &Depot,
+    staging: Staging,
+    key: &UploadKey,
+    cut: &CancellationToken,
+    payload: &mut impl Payload,
+) -> Result<Filled, Refusal> {
+    let mut missing = key.size - staging.written();
+    let mut waiting = VecDeque::with_capacity(IN_FLIGHT);
+    let mut idle = Some(staging);
+    let mut job: Option<Job> = None;
+    let mut ended = None;
+    loop {
+        // Once all bytes have come the end comes at once, and the last ones go with the seal.
+        if !waiting.is_empty()
+            && missing > 0
+            && ended.is_none()
+            && let Some(staging) = idle.take()
+        {
+            job = Some(start(depot, staging, key, std::mem::take(&mut waiting)));
+        }
+        match (&mut job, ended) {
+            (None, Some(ended)) => {
+                let staging = idle.take().expect("without a job the staging is here");
+                return Ok(Filled { staging, rest: waiting, ended });
+            }
+            (None, None) => tokio::select! {
+                biased;
+                () = cut.cancelled() => ended = Some(Err(Interrupted::Cut)),
+                piece = payload.next() => ended = take(&mut waiting, &mut missing, piece),
+            },
+            (Some(running), reading) => tokio::select! {
+                biased;
+                done = running => {
+                    let done = done.map_err(|_| depot.internal("store a payload", &blocking::Lost))?;
+                    idle = Some(done.map_err(|error| refuse(depot, &error))?);
+                    job = None;
+                }
+                () = cut.cancelled(), if reading.is_none() => ended = Some(Err(Interrupted::Cut)),
+                piece = payload.next(), if reading.is_none() && waiting.len() < IN_FLIGHT => {
+                    ended = take(&mut waiting, &mut missing, piece);
+                }
+            },
+        }
+    }
+}
+
+fn take(
+    waiting: &mut VecDeque<Bytes>,
+    missing: &mut u64,
+    piece: Result<Option<Bytes>, Interrupted>,
+) -> Option<Result<(), Interrupted>> {
+    match piece {
+        Ok(Some(piece)) => {
+            *missing -= piece.len() as u64;
+            waiting.push_back(piece);
+            None
+        }
+        Ok(None) => Some(Ok(())),
+        Err(interrupted) => Some(Err(interrupted)),
+    }
+}
+
+/// Starts the job that writes these pieces, and makes a checkpoint where one is due.
+fn start(depot: &Depot, mut staging: Staging, key: &UploadKey, pieces: VecDeque<Bytes>) -> Job {
+    let part = key.part();
+    let every = depot.settings.checkpoint;
+    let expires = depot.custody.now() + depot.settings.part_lifetime.as_secs();
+    blocking::start(&depot.seams.blocking, move || {
+        let before = staging.written() / every;
+        append(&mut staging, pieces)?;
+        if staging.written() / every > before {
+            staging.checkpoint(part, expires)?;
+        }
+        Ok(staging)
+    })
+}
+
+fn append(staging: &mut Staging, pieces: VecDeque<Bytes>) -> Result<(), VolumeError> {
+    pieces.iter().try_for_each(|piece| staging.append(piece))
+}
+
+/// One job: the last pieces, the seal, and a look at the record that is to change.
+async fn seal(
+    depot: &Depot,
+    mut staging: Staging,
+    rest: VecDeque<Bytes>,
+    key: &UploadKey,
+    expected: Digest,
+) -> Result<Received, Refusal> {
+    let (volume, part) = (depot.custody.volume.clone(), key.part());
+    let (namespace, name) = (key.namespace, key.name.clone());
+    let view = depot.view().await?;
+    let job = move || {
+        let sealed = append(&mut staging, rest).and_then(|()| staging.seal(&expected));
+        // Whatever an earlier try has left is of no use after this one.
+        volume.drop_part(&part);
+        (sealed, view.get(&namespace, &name))
+    };
+    let (sealed, record) = depot.run(job).await?;
+    match sealed {
+        Ok(Seal::Done(sealed)) => {
+            let record = record.map_err(|error| {
+                depot.custody.let_go(sealed.digest());
+                depot.unreadable(&error)
+            })?;
+            Ok(Received { sealed, read: record.map_or(Version(0), |record| record.version) })
+        }
+        Ok(Seal::WrongHash) => Err(wrong_hash()),
+        Err(error) => {
+            // It may have its name already: a folder that could not be synced.
+            depot.custody.let_go(expected);
+            Err(refuse(depot, &error))
+        }
+    }
+}
+
+/// Keeps what has come, to be resumed.
+async fn keep(
+    depot: &Depot,
+    mut staging: Staging,
+    rest: VecDeque<Bytes>,
+    key: &UploadKey,
+) -> Result<(), Refusal> {
+    let part = key.part();
+    let expires = depot.custody.now() + depot.settings.part_lifetime.as_secs();
+    let job = move || append(&mut staging, rest).and_then(|()| staging.keep(part, expires));
+    if let Err(error) = depot.run(job).await? {
+        tracing::warn!(%error, "what came of an upload could not be kept");
+    }
+    Ok(())
+}

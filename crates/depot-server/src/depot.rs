@@ -1,0 +1,148 @@
+//! One depot as its stories see it: the parts that deposit, recover and edit share, and the words
+//! in which a fault is told to a client.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use depot_protocol::{ClientId, ErrorCode, Refusal};
+use tokio::time::timeout;
+
+use crate::buffers::Buffers;
+use crate::catalogue::{Command, Namespace, Outcome, ProposeError, ReadError, View};
+use crate::config::DepositSettings;
+use crate::custody::Custody;
+
+use crate::seams::{Seams, blocking};
+use crate::turns::Turns;
+use crate::uploads::Uploads;
+
+/// A deposit is answered within 60 s of its last byte: its seal may take so much of that.
+pub const SEAL_WITHIN: Duration = Duration::from_secs(45);
+/// And the change in the catalogue, this one's or any other request's, so much.
+const PROPOSE_WITHIN: Duration = Duration::from_secs(14);
+
+/// A step took too long; it may still come to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("it took more than {} s", SEAL_WITHIN.as_secs())]
+pub struct TooSlow;
+
+/// The parts of one server, put together by `node`.
+pub struct Depot {
+    /// The world.
+    pub seams: Seams,
+    /// Catalogue and volume.
+    pub custody: Arc<Custody>,
+    /// Limits of deposits.
+    pub settings: DepositSettings,
+    /// How many other servers hold payloads: as many replicas can be asked for.
+    pub others: u8,
+    /// Memory for transfers.
+    pub buffers: Buffers,
+    /// How many transfers one client has at once.
+    pub turns: Turns,
+    /// What is being uploaded now.
+    pub uploads: Uploads,
+}
+
+impl Depot {
+    /// A client's space of names.
+    pub fn namespace(&self, client: &ClientId) -> Namespace {
+        Namespace::of(&self.custody.home.identity().cluster, client)
+    }
+
+    /// Runs `work` where blocking is allowed.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        blocking::run(&self.seams.blocking, work).await.map_err(|lost| self.internal("run", &lost))
+    }
+
+    /// A snapshot of the catalogue to read.
+    pub async fn view(&self) -> Result<View, Refusal> {
+        self.custody.catalogue.view().await.map_err(|error| self.unreadable(&error))
+    }
+
+    /// Asks a snapshot of the catalogue.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&View) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let view = self.view().await?;
+        self.run(move || ask(&view)).await?.map_err(|error| self.unreadable(&error))
+    }
+
+    /// What a client is told when the catalogue can't be read.
+    pub fn unreadable(&self, error: &ReadError) -> Refusal {
+        self.internal("read the catalogue", error)
+    }
+
+    /// Makes one change in the catalogue; what a record lets go of by it, the sweeper hears of.
+    pub async fn propose(&self, command: Command) -> Result<Outcome, Refusal> {
+        let proposed = timeout(PROPOSE_WITHIN, self.custody.catalogue.propose(command)).await;
+        let applied = proposed.unwrap_or(Err(ProposeError::Unknown));
+        let applied = applied.map_err(|error| self.unproposed(&error))?;
+        if let Some(released) = applied.released {
+            self.custody.let_go(released);
+        }
+        Ok(applied.outcome)
+    }
+
+    /// What a client is told when a change was not made, or nobody knows.
+    pub fn unproposed(&self, error: &ProposeError) -> Refusal {
+        match error {
+            ProposeError::NoQuorum => Refusal::new(
+                ErrorCode::NoQuorum,
+                "no majority of the servers can be reached; nothing has changed; try again later or another server",
+            ),
+            ProposeError::Unknown => Refusal::new(
+                ErrorCode::OutcomeUnknown,
+                "the change was proposed and not confirmed in time; ask consultar, or send it again",
+            ),
+        }
+    }
+
+    /// A fault of the server: logged under an incident number, which is all that the client is told.
+    pub fn internal(&self, doing: &str, error: &(impl std::error::Error + ?Sized)) -> Refusal {
+        let incident = u64::from_le_bytes(self.seams.entropy.bytes());
+        let mut chain = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            chain = format!("{chain}: {error}");
+            cause = error.source();
+        }
+        tracing::error!(incident = %format_args!("{incident:016x}"), error = chain, "cannot {doing}");
+        internal_refusal(format_args!("{incident:016x}"))
+    }
+}
+
+fn internal_refusal(incident: impl Display) -> Refusal {
+    Refusal::new(
+        ErrorCode::Internal,
+        format!(
+            "a fault of the server, logged there as incident {incident}; try again, or another server"
+        ),
+    )
+}
+
+/// More replicas than there are other servers to hold them.
+pub fn too_many_replicas(others: u8) -> Refusal {
+    Refusal::new(
+        ErrorCode::ReplicasUnavailable,
+        format!(
+            "this depot can keep at most {others} replicas: that many other servers hold payloads; ask for fewer"
+        ),
+    )
+}
+
+/// No such file, or, from a server that may not have heard of it, no word on it.
+pub fn unknown_file(local: bool) -> Refusal {
+    if local {
+        return Refusal::new(
+            ErrorCode::NoQuorum,
+            "this server does not know the file and cannot ask the others now; try later or another server",
+        );
+    }
+    Refusal::new(ErrorCode::NoSuchFile, "this client has no file of that name")
+}

@@ -1,0 +1,13 @@
+//! The command `depot-server`.
+
+use depot_server::cli::{self, Action};
+use depot_server::exit::Exit;
+use depot_server::run;
+
+fn main() -> Exit {
+    match cli::parse() {
+        Ok(Action::Run(start)) => run::run(start),
+        Ok(Action::CheckConfig(file)) => cli::check_config(&file),
+        Err(refusal) => refusal.report(),
+    }
+}

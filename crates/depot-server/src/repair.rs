@@ -1,0 +1,5 @@
+//! What keeps copies good and room free, in the background.
+
+pub mod housekeeping;
+pub mod scrub;
+pub mod sweep;
