@@ -1,0 +1,33 @@
+//! How a client talks to its servers.
+
+use std::time::Duration;
+
+use crate::Endpoint;
+
+/// What [`Client::connect`](crate::Client::connect) is told. The [default](Options::default) names
+/// no server and waits as the protocol expects it.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The servers of one depot, the preferred first; the others are gone to in this order when it
+    /// does not answer, and around again. At least one.
+    pub servers: Vec<Endpoint>,
+    /// How long a server may take to be found, to take a connection and to answer the greeting.
+    pub connect_timeout: Duration,
+    /// How long a server may take nothing and send nothing while something is under way. A deposit
+    /// is answered up to 60 s after its last byte, so less than that gives good deposits up.
+    pub silence_timeout: Duration,
+    /// How often something is tried again after a failure that may pass. Counted anew whenever a
+    /// try got on by at least 1 MiB, or by at least one small file.
+    pub retries: u32,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            servers: Vec::new(),
+            connect_timeout: Duration::from_secs(5),
+            silence_timeout: Duration::from_secs(75),
+            retries: 5,
+        }
+    }
+}
