@@ -1,0 +1,38 @@
+//! Whole servers, tested by stories: what the integration tests in `tests/` are written with.
+//!
+//! [`Setup`] starts a real `depot-server` process, [`Raw`] speaks to it byte by byte, [`headers`]
+//! has the text of the requests, [`answer`] reads the answers, [`Folder`] looks into the data
+//! folder and [`content`] makes bytes; [`twins`] are the seams that fail, and [`in_process`] runs a
+//! whole server on them. The client's half is written from PROTOCOL.md alone and
+//! shares no code with `depot-protocol`: a mistake there cannot hide behind the same mistake here.
+//!
+//! | variable | what it does |
+//! | --- | --- |
+//! | `DEPOT_SERVER_BIN` | the server to test; without it `depot-server` is built first |
+//! | `DEPOT_SEED` | the seed of the random tests, as a failed one printed it |
+//! | `DEPOT_KILLS` | how often `kill9` kills (20) |
+//! | `DEPOT_CUT_MIB` | how large the file of `client_resume`'s twenty cuts is (64) |
+//! | `DEPOT_FOLDER_FILES` | how many files `client_folder` has (2000) |
+//! | `DEPOT_LARGE_MIB` | how large `large`'s file is (512) |
+//! | `DEPOT_CRASH_EVERY` | `crash` cuts the power at every so many operations (1: all, and looks closer) |
+//! | `DEPOT_FAULT_EVERY` | `faults` fails every so many operations of a kind (1: all) |
+
+// Real time is what these tests are about: they stand outside the server and its clock.
+#![allow(clippy::disallowed_methods)]
+
+pub mod answer;
+mod checks;
+pub mod content;
+mod folder;
+pub mod headers;
+pub mod hostile_server;
+pub mod in_process;
+mod raw;
+mod server;
+pub mod twins;
+mod wait;
+
+pub use folder::Folder;
+pub use raw::{Raw, Recovered};
+pub use server::{Refusal, Server, Setup};
+pub use wait::{eventually, next_second, within};
