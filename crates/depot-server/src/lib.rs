@@ -5,18 +5,20 @@
 //! ```text
 //! 0  seams  config  telemetry  tasks  buffers        the world, and how much of it we use
 //! 1  volume  home  aborts                            payloads on disk; the data folder
-//! 2  catalogue                                       who deposited what, and who holds it
-//! 3  custody  uploads  turns  pace  start_number  depot     what the stories share
-//! 4  deposit  recover  records  edit  repair         the stories; none imports another
-//! 5  session  listener                               connections
-//! 6  node                                            puts it together
-//! 7  cli  exit  run  main                            the command
+//! 2  cluster                                         who is there, and connections to them
+//! 3  catalogue                                       who deposited what, and who holds it
+//! 4  custody  uploads  turns  pace  start_number  transfer  depot     what the stories share
+//! 5  deposit  recover  records  edit  repair         the stories; none imports another
+//! 6  session  listener                               connections
+//! 7  node                                            puts it together
+//! 8  cli  exit  run  main                            the command
 //! ```
 
 pub mod aborts;
 pub mod buffers;
 pub mod catalogue;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod custody;
 pub mod deposit;

@@ -175,7 +175,7 @@ fn row_99_self_is_found_by_name_or_port_or_alone() {
     assert_eq!(by_name, config.settings_for(&on_port(7002)).expect("there"));
     let both = Selection { port: Some(7002), ..named("b") };
     assert_eq!(by_name, config.settings_for(&both).expect("there"));
-    assert_eq!(by_name.servers, 2);
+    assert_eq!(by_name.members.len(), 2);
     assert_eq!(by_name.data, file.folder.path().join("data/b"));
 
     let one = load(server("a", "[::1]", 7001)).expect("good").config;

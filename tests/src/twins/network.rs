@@ -19,6 +19,10 @@ const BACKLOG: usize = 128;
 /// Where port 0 starts to look for a free port.
 const FIRST_EPHEMERAL_PORT: u16 = 49_152;
 
+/// Where a connection comes from that a server makes.
+const WITHIN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 40_001);
+
 /// A network of one machine. Clones are the same network.
 #[derive(Debug, Clone)]
 pub struct MemoryNetwork {
@@ -70,6 +74,10 @@ impl Shared {
 
 #[async_trait]
 impl Network for MemoryNetwork {
+    async fn connect(&self, address: SocketAddr) -> io::Result<Box<dyn Stream>> {
+        Ok(Box::new(MemoryNetwork::connect(self, WITHIN, address).await?))
+    }
+
     async fn bind(&self, mut address: SocketAddr) -> io::Result<Box<dyn Listener>> {
         let mut listeners = self.shared.listeners();
         // A listener that is gone leaves its sender behind, closed: its address is free.

@@ -16,6 +16,10 @@ pub struct TurmoilNetwork;
 
 #[async_trait]
 impl Network for TurmoilNetwork {
+    async fn connect(&self, address: SocketAddr) -> io::Result<Box<dyn Stream>> {
+        Ok(Box::new(turmoil::net::TcpStream::connect(address).await?))
+    }
+
     async fn bind(&self, mut address: SocketAddr) -> io::Result<Box<dyn Listener>> {
         address.set_ip(match address {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),

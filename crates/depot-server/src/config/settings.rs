@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use depot_protocol::ServerName;
 
+use super::members::Server;
+use super::secret::Secret;
+
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -29,8 +32,16 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The folder that holds its payloads and its catalogue; absolute.
     pub data: PathBuf,
-    /// How many servers the cluster has, this one included.
-    pub servers: usize,
+    /// Every server of the cluster in the file's order, this one among them; at least one.
+    pub members: Vec<Server>,
+    /// What the servers agree on.
+    pub cluster: ClusterSettings,
+    /// The key that the servers share; none where there is one server alone.
+    pub secret: Option<Secret>,
+    /// Further keys that are taken from other servers while the key changes.
+    pub also_accept: Vec<Secret>,
+    /// How many copies a deposit waits for.
+    pub ack: Ack,
     /// What one client, one connection or all of them may take. Read again on SIGHUP.
     pub limits: Limits,
     /// How files are taken in.
@@ -45,11 +56,29 @@ impl Settings {
     /// A depot of one on this machine alone: 127.0.0.1, every setting at its default.
     #[must_use]
     pub fn alone(port: u16, data: PathBuf) -> Settings {
+        let name = ServerName::parse(NAME_ALONE).expect("the name keeps the rule of names");
+        let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        let data = absolute(&data);
+        let me = Server {
+            name: name.clone(),
+            address: listen,
+            peer: None,
+            http: None,
+            data: data.clone(),
+            zone: None,
+            capacity: None,
+            witness: false,
+            line: 0,
+        };
         Settings {
-            server: ServerName::parse(NAME_ALONE).expect("the name keeps the rule of names"),
-            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port),
-            data: absolute(&data),
-            servers: 1,
+            server: name,
+            listen,
+            data,
+            members: vec![me],
+            cluster: ClusterSettings::default(),
+            secret: None,
+            also_accept: Vec::new(),
+            ack: Ack::default(),
             limits: Limits::default(),
             deposit: DepositSettings::default(),
             volume: VolumeSettings::default(),

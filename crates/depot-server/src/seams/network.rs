@@ -1,4 +1,4 @@
-//! Sockets: a place to listen, and streams of bytes.
+//! Sockets: places to listen, connections to others, and streams of bytes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,9 +11,12 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Opens places to listen.
+/// Opens places to listen, and connections to others.
 #[async_trait]
 pub trait Network: Send + Sync {
+    /// Connects to whoever listens on `address`. How long that may take is the caller's to bound.
+    async fn connect(&self, address: SocketAddr) -> io::Result<Box<dyn Stream>>;
+
     /// Listens on `address`; port 0 takes any free port.
     async fn bind(&self, address: SocketAddr) -> io::Result<Box<dyn Listener>>;
 }
@@ -34,6 +37,12 @@ pub struct Tcp;
 
 #[async_trait]
 impl Network for Tcp {
+    async fn connect(&self, address: SocketAddr) -> io::Result<Box<dyn Stream>> {
+        let stream = tokio::net::TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Box::new(stream))
+    }
+
     async fn bind(&self, address: SocketAddr) -> io::Result<Box<dyn Listener>> {
         Ok(Box::new(tokio::net::TcpListener::bind(address).await?))
     }

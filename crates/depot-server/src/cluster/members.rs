@@ -1,0 +1,61 @@
+//! Who belongs to the cluster, as this server's configuration has it. It tells where each is and
+//! what it can take; who votes is the catalogue's to say.
+
+use std::net::SocketAddr;
+
+use depot_protocol::ServerName;
+
+use crate::config::Settings;
+
+pub use crate::config::Server as Member;
+
+/// The servers of the file.
+#[derive(Debug, Clone)]
+pub struct Members {
+    me: ServerName,
+    all: Vec<Member>,
+}
+
+impl Members {
+    /// Those that this server was configured with.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        Members { me: settings.server.clone(), all: settings.members.clone() }
+    }
+
+    /// This server.
+    #[must_use]
+    pub fn me(&self) -> &ServerName {
+        &self.me
+    }
+
+    /// All of them, in the file's order.
+    #[must_use]
+    pub fn all(&self) -> &[Member] {
+        &self.all
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, name: &ServerName) -> Option<&Member> {
+        self.all.iter().find(|member| member.name == *name)
+    }
+
+    /// The others, in the file's order.
+    pub fn others(&self) -> impl Iterator<Item = &Member> {
+        self.all.iter().filter(|member| member.name != self.me)
+    }
+
+    /// Where another server takes its peers.
+    #[must_use]
+    pub fn peer_address(&self, name: &ServerName) -> Option<SocketAddr> {
+        self.get(name).and_then(|member| member.peer)
+    }
+
+    /// How many other servers hold payloads: as many replicas can be asked for.
+    #[must_use]
+    pub fn replicas_max(&self) -> u8 {
+        let holders = self.others().filter(|member| !member.witness).count();
+        u8::try_from(holders).unwrap_or(u8::MAX)
+    }
+}
