@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use depot_protocol::ServerName;
 use serde::{Deserialize, Serialize};
 
+use crate::seams::Clock;
 use crate::seams::disk::{Disk, DiskFile, OpenMode};
-use crate::seams::{Clock, Seams};
 use crate::volume::{layout, read_file, write_file};
 
 /// Markers are a few lines.
@@ -80,6 +80,16 @@ struct Marker {
     /// For how many seconds it ran in all, at least; in the blobs' marker only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     running: Option<u64>,
+    /// Who founds the cluster together; in `FOUNDING` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    founders: Option<Vec<String>>,
+}
+
+/// What a marker says beside whose it is.
+#[derive(Default)]
+struct Further {
+    times: Option<Times>,
+    founders: Option<Vec<ServerName>>,
 }
 
 /// A data folder, locked.
@@ -104,17 +114,34 @@ struct Times {
 pub enum Found {
     /// A depot's folder, whole as far as its markers tell.
     Depot(Home),
-    /// An empty folder, or one whose founding was cut short: to be founded with this identity,
-    /// then [`Unfounded::founded`].
-    Empty(Unfounded),
+    /// An empty folder: nobody's yet.
+    Empty(Vacant),
+    /// A folder whose founding was cut short: nothing was acknowledged yet, it is to be finished.
+    Begun(Unfounded),
 }
 
-/// A folder that waits to be founded. Its lock is held.
+/// An empty folder. Its lock is held.
+pub struct Vacant {
+    disk: Arc<dyn Disk>,
+    lock: Box<dyn DiskFile>,
+}
+
+/// A folder that is being founded: both halves are to be made, then [`Unfounded::founded`]. Its
+/// lock is held.
 pub struct Unfounded {
     disk: Arc<dyn Disk>,
     lock: Box<dyn DiskFile>,
     /// Whose it is going to be.
     pub identity: Identity,
+    /// The servers that found the cluster together, this one among them; none where this one joins
+    /// a cluster that is there.
+    pub founders: Vec<ServerName>,
+}
+
+impl Further {
+    fn times(times: Times) -> Self {
+        Further { times: Some(times), founders: None }
+    }
 }
 
 fn marker_of_catalogue() -> PathBuf {
@@ -130,20 +157,21 @@ fn founding() -> PathBuf {
 }
 
 /// Locks a data folder and says what it is.
-pub fn look(disk: Arc<dyn Disk>, seams: &Seams, server: &ServerName) -> Result<Found, HomeError> {
+pub fn look(disk: Arc<dyn Disk>, server: &ServerName) -> Result<Found, HomeError> {
     check_own(&*disk)?;
     let lock = take_lock(&*disk)?;
     match read_marker(&*disk, &founding())? {
-        Some((identity, _)) if identity.server == *server => {
-            return Ok(Found::Empty(Unfounded { disk, lock, identity }));
+        Some((identity, further)) if identity.server == *server => {
+            let founders = further.founders.unwrap_or_else(|| vec![server.clone()]);
+            return Ok(Found::Begun(Unfounded { disk, lock, identity, founders }));
         }
         // Nothing was acknowledged yet: it is founded anew, by the name that it has now.
-        Some(_) => return begin_founding(disk, lock, seams, server).map(Found::Empty),
+        Some(_) => return Ok(Found::Empty(Vacant { disk, lock })),
         None => {}
     }
     let entries = disk.list(Path::new("")).map_err(unusable("list the data folder"))?;
     if !entries.iter().any(|entry| HALVES.iter().any(|half| entry.name == *half)) {
-        return begin_founding(disk, lock, seams, server).map(Found::Empty);
+        return Ok(Found::Empty(Vacant { disk, lock }));
     }
     for entry in entries {
         if !HALVES.iter().chain(&FILES).any(|own| entry.name == *own) {
@@ -153,16 +181,18 @@ pub fn look(disk: Arc<dyn Disk>, seams: &Seams, server: &ServerName) -> Result<F
     open(disk, lock, server).map(Found::Depot)
 }
 
-fn begin_founding(
-    disk: Arc<dyn Disk>,
-    lock: Box<dyn DiskFile>,
-    seams: &Seams,
-    server: &ServerName,
-) -> Result<Unfounded, HomeError> {
-    let cluster = seams.entropy.bytes();
-    let identity = Identity { cluster, server: server.clone(), incarnation: 1 };
-    write_marker(&*disk, &founding(), &identity, None)?;
-    Ok(Unfounded { disk, lock, identity })
+impl Vacant {
+    /// Begins to found this folder: from now on a crash leads back to here.
+    pub fn begin(
+        self,
+        identity: Identity,
+        founders: Vec<ServerName>,
+    ) -> Result<Unfounded, HomeError> {
+        let Vacant { disk, lock } = self;
+        let further = Further { founders: Some(founders.clone()), times: None };
+        write_marker(&*disk, &founding(), &identity, further)?;
+        Ok(Unfounded { disk, lock, identity, founders })
+    }
 }
 
 /// Nothing is written into a folder that holds something else and no depot, not even a lock.
@@ -183,10 +213,10 @@ fn check_own(disk: &dyn Disk) -> Result<(), HomeError> {
 impl Unfounded {
     /// Both halves are made and durable: marks them, and the folder is a depot's.
     pub fn founded(self) -> Result<Home, HomeError> {
-        let Unfounded { disk, lock, identity } = self;
+        let Unfounded { disk, lock, identity, founders: _ } = self;
         let times = Times { start: 0, ran_before: 0 };
-        write_marker(&*disk, &marker_of_blobs(), &identity, Some(times))?;
-        write_marker(&*disk, &marker_of_catalogue(), &identity, None)?;
+        write_marker(&*disk, &marker_of_blobs(), &identity, Further::times(times))?;
+        write_marker(&*disk, &marker_of_catalogue(), &identity, Further::default())?;
         disk.remove_file(&founding()).map_err(unusable("remove FOUNDING"))?;
         disk.sync_dir(Path::new("")).map_err(unusable("sync the data folder"))?;
         Ok(Home { disk, identity, _lock: lock, times: Mutex::new(times) })
@@ -216,7 +246,7 @@ fn open(
         }
         (None, Some(_)) => return Err(missing("catalogue", "volume/blobs")),
         (Some(_), None) => return Err(missing("folder volume/blobs", "the catalogue")),
-        (Some((catalogue, _)), Some(blobs)) => (catalogue, blobs),
+        (Some((catalogue, _)), Some((blobs, further))) => (catalogue, (blobs, further.times)),
     };
     if catalogue != blobs {
         return Err(HomeError::Foreign(
@@ -257,7 +287,7 @@ impl Home {
         // Held over the write: two at once would write into one file.
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         let saved = Times { start, ran_before: times.ran_before + clock.uptime().as_secs() };
-        write_marker(&*self.disk, &marker_of_blobs(), &self.identity, Some(saved))?;
+        write_marker(&*self.disk, &marker_of_blobs(), &self.identity, Further::times(saved))?;
         times.start = start;
         Ok(())
     }
@@ -296,8 +326,12 @@ fn write_marker(
     disk: &dyn Disk,
     path: &Path,
     identity: &Identity,
-    times: Option<Times>,
+    further: Further,
 ) -> Result<(), HomeError> {
+    let Further { times, founders } = further;
+    let names = |founders: Vec<ServerName>| {
+        founders.iter().map(|founder| founder.as_str().to_owned()).collect()
+    };
     let marker = Marker {
         format: 1,
         cluster: identity.cluster.iter().map(|b| format!("{b:02x}")).collect(),
@@ -305,15 +339,13 @@ fn write_marker(
         incarnation: identity.incarnation,
         start: times.map(|times| times.start),
         running: times.map(|times| times.ran_before),
+        founders: founders.map(names),
     };
     let text = toml::to_string(&marker).expect("a marker is strings and numbers");
     write_file(disk, path, text.as_bytes()).map_err(unusable(&format!("write {}", path.display())))
 }
 
-fn read_marker(
-    disk: &dyn Disk,
-    path: &Path,
-) -> Result<Option<(Identity, Option<Times>)>, HomeError> {
+fn read_marker(disk: &dyn Disk, path: &Path) -> Result<Option<(Identity, Further)>, HomeError> {
     let bytes = match read_file(disk, path, MARKER_MAX) {
         // A parent that is missing, or is not a folder any more, has no marker in it.
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => None,
@@ -335,7 +367,11 @@ fn read_marker(
     let server = ServerName::parse(&marker.server).map_err(|_| damaged())?;
     let times =
         marker.start.zip(marker.running).map(|(start, ran_before)| Times { start, ran_before });
-    Ok(Some((Identity { cluster, server, incarnation: marker.incarnation }, times)))
+    let founders =
+        marker.founders.map(|names| names.iter().map(|n| ServerName::parse(n)).collect());
+    let founders = founders.transpose().map_err(|_| damaged())?;
+    let identity = Identity { cluster, server, incarnation: marker.incarnation };
+    Ok(Some((identity, Further { times, founders })))
 }
 
 fn decode_hex(text: &str) -> Option<[u8; 16]> {

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use depot_protocol::ServerState;
 use tokio::sync::watch;
@@ -117,22 +117,22 @@ impl Node {
         tasks.spawn(keeping);
 
         let limits = watch::Sender::new(Arc::new(settings.limits.clone()));
+        let buffers = Buffers::new(settings.deposit.memory);
+        let depot = Depot {
+            seams: seams.clone(),
+            custody,
+            buffers: buffers.clone(),
+            turns: Turns::new(settings.limits.transfers_per_client),
+            settings: settings.deposit,
+            others: 0,
+            uploads: Uploads::default(),
+        };
+        let own = ServerState { name: settings.server, address: address.to_string(), active: true };
         let shared = Arc::new(Shared {
-            depot: Depot {
-                seams: seams.clone(),
-                custody,
-                buffers: Buffers::new(settings.deposit.memory),
-                turns: Turns::new(settings.limits.transfers_per_client),
-                settings: settings.deposit,
-                others: 0,
-                uploads: Uploads::default(),
-            },
+            depot: OnceLock::from(Arc::new(depot)),
+            buffers,
             pace: Pace::default(),
-            servers: vec![ServerState {
-                name: settings.server,
-                address: address.to_string(),
-                active: true,
-            }],
+            servers: Box::new(move || vec![own.clone()]),
             tasks: tasks.clone(),
         });
         let listening =
@@ -171,9 +171,15 @@ impl Node {
 }
 
 fn open(seams: &Seams, settings: &Settings, disk: Arc<dyn Disk>) -> Result<Parts, StartError> {
-    let home = match home::look(Arc::clone(&disk), seams, &settings.server)? {
+    let home = match home::look(Arc::clone(&disk), &settings.server)? {
         Found::Depot(home) => home,
-        Found::Empty(unfounded) => found(&*disk, unfounded)?,
+        Found::Begun(unfounded) => found(&*disk, unfounded)?,
+        Found::Empty(vacant) => {
+            let (cluster, server) = (seams.entropy.bytes(), settings.server.clone());
+            let founders = vec![server.clone()];
+            let identity = Identity { cluster, server, incarnation: 1 };
+            found(&*disk, vacant.begin(identity, founders)?)?
+        }
     };
     let home = Arc::new(home);
     let check = aborts::look(&*disk, &home, seams)?;

@@ -5,7 +5,7 @@
 mod wire;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use depot_protocol::conversation::{After, after_bad_head, after_refusal};
 use depot_protocol::{
@@ -13,6 +13,7 @@ use depot_protocol::{
     ServerState,
 };
 
+use crate::buffers::Buffers;
 use crate::config::Limits;
 use crate::deposit::{self, DepositError, Interrupted};
 use crate::depot::Depot;
@@ -25,12 +26,14 @@ use wire::{Broken, Heard, Wire};
 
 /// What all sessions of a server share.
 pub struct Shared {
-    /// The server's parts.
-    pub depot: Depot,
+    /// The server's parts; not there while it waits to be founded or admitted.
+    pub depot: OnceLock<Arc<Depot>>,
+    /// Memory for transfers.
+    pub buffers: Buffers,
     /// How fast an address may ask for what nobody knows.
     pub pace: Pace,
     /// What `estado` tells of the servers.
-    pub servers: Vec<ServerState>,
+    pub servers: Box<dyn Fn() -> Vec<ServerState> + Send + Sync>,
     /// When to stop.
     pub tasks: Tasks,
 }
@@ -62,7 +65,7 @@ impl Session {
         let wire = Wire::new(
             stream,
             Arc::clone(&limits),
-            shared.depot.buffers.clone(),
+            shared.buffers.clone(),
             shared.tasks.stopped().clone(),
         );
         Session { shared, wire, from, limits }
@@ -104,14 +107,22 @@ impl Session {
 
     async fn take(&mut self, incoming: Incoming) -> Result<Flow, Broken> {
         match incoming {
-            // Boxed: a session that waits for its next request is small.
-            Incoming::Request(Request::Deposit(deposit)) => Box::pin(self.deposit(deposit)).await,
-            Incoming::Request(Request::Recover(request)) => Box::pin(self.recover(request)).await,
             Incoming::Request(Request::End) => {
                 self.wire.queue(&Answer::Ended);
                 Ok(Flow::Close)
             }
-            Incoming::Request(request) => Box::pin(self.answer(request)).await,
+            Incoming::Request(Request::State { .. }) => {
+                self.wire.queue(&Answer::State { servers: (self.shared.servers)() });
+                self.wire.flush_if_large().await?;
+                Ok(Flow::Next)
+            }
+            Incoming::Request(request) => match self.shared.depot.get().cloned() {
+                Some(depot) => self.request(&depot, request).await,
+                None => {
+                    let owed = self.wire.owed();
+                    self.refuse(waiting(), owed).await
+                }
+            },
             Incoming::BadHead(bad) => Box::pin(self.bad_head(bad)).await,
             Incoming::Cut => self.refuse(incomplete(), Owed::NOTHING).await,
             // The codec yields a payload only behind a deposit, which reads it to its end.
@@ -119,9 +130,17 @@ impl Session {
         }
     }
 
+    // Boxed: a session that waits for its next request is small.
+    async fn request(&mut self, depot: &Depot, request: Request) -> Result<Flow, Broken> {
+        match request {
+            Request::Deposit(deposit) => Box::pin(self.deposit(depot, deposit)).await,
+            Request::Recover(recover) => Box::pin(self.recover(depot, recover)).await,
+            request => Box::pin(self.answer(depot, request)).await,
+        }
+    }
+
     /// Everything that is one line there and an answer back.
-    async fn answer(&mut self, request: Request) -> Result<Flow, Broken> {
-        let depot = &self.shared.depot;
+    async fn answer(&mut self, depot: &Depot, request: Request) -> Result<Flow, Broken> {
         let mut page = None;
         let answer = match request {
             Request::FirstConnection => {
@@ -132,7 +151,7 @@ impl Session {
             Request::Prepare(request) => deposit::prepare(depot, &request).await,
             Request::Stat { client, name } => records::stat(depot, &client, &name).await,
             Request::List { client, limit, after } => {
-                page = depot.buffers.page().await;
+                page = self.shared.buffers.page().await;
                 match page {
                     Some(_) => records::list(depot, &client, limit, &after).await,
                     None => Err(too_many_lists()),
@@ -142,8 +161,9 @@ impl Session {
                 edit::set_replicas(depot, &client, replicas, &name).await
             }
             Request::Remove { client, name } => edit::remove(depot, &client, &name).await,
-            Request::State { .. } => Ok(Answer::State { servers: self.shared.servers.clone() }),
-            Request::Deposit(_) | Request::Recover(_) | Request::End => return Ok(Flow::Close),
+            Request::Deposit(_) | Request::Recover(_) | Request::State { .. } | Request::End => {
+                return Ok(Flow::Close);
+            }
         };
         match answer {
             Ok(answer) => {
@@ -159,9 +179,9 @@ impl Session {
         }
     }
 
-    async fn deposit(&mut self, request: Deposit) -> Result<Flow, Broken> {
+    async fn deposit(&mut self, depot: &Depot, request: Deposit) -> Result<Flow, Broken> {
         self.wire.begin_transfer();
-        let done = deposit::deposit(&self.shared.depot, &request, &mut self.wire).await;
+        let done = deposit::deposit(depot, &request, &mut self.wire).await;
         self.wire.end_transfer();
         match done {
             Ok(answer) => {
@@ -183,15 +203,14 @@ impl Session {
         }
     }
 
-    async fn recover(&mut self, request: Recover) -> Result<Flow, Broken> {
-        let shared = Arc::clone(&self.shared);
-        let _turn = shared.depot.turns.take(shared.depot.namespace(&request.client)).await;
-        let reading = match recover::recover(&shared.depot, &request).await {
+    async fn recover(&mut self, depot: &Depot, request: Recover) -> Result<Flow, Broken> {
+        let _turn = depot.turns.take(depot.namespace(&request.client)).await;
+        let reading = match recover::recover(depot, &request).await {
             Ok(reading) => reading,
             Err(refusal) => return self.refuse(refusal, Owed::NOTHING).await,
         };
         self.wire.queue(&reading.head);
-        self.send(&shared.depot, reading).await
+        self.send(depot, reading).await
     }
 
     /// Sends a file. One that can't be finished is cut: the connection closes short of its size.
@@ -210,7 +229,11 @@ impl Session {
         let mut refusal = bad.refusal;
         if let Some(deposit) = bad.past_end {
             // Faults that are told before an offset past the end.
-            if let Err(earlier) = deposit::check(&self.shared.depot, &deposit).await {
+            let earlier = match self.shared.depot.get().cloned() {
+                Some(depot) => deposit::check(&depot, &deposit).await,
+                None => Err(waiting()),
+            };
+            if let Err(earlier) = earlier {
                 refusal = earlier;
             }
         }
@@ -244,6 +267,14 @@ pub fn stopping_refusal() -> Refusal {
     Refusal::new(
         ErrorCode::ShuttingDown,
         "this server is shutting down; connect again later, or to another",
+    )
+}
+
+/// What a client hears of a server that is nobody's yet.
+fn waiting() -> Refusal {
+    Refusal::new(
+        ErrorCode::ServerUnavailable,
+        "this server waits to be founded or admitted and has no files yet; use another server",
     )
 }
 
