@@ -7,13 +7,16 @@
 //! It builds both programs, starts a server, deposits a file with the client, stops and restarts the
 //! server, recovers the file and compares. Every command is shown as you could type it.
 
+mod desk;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use desk::{build, say, shown};
 
 fn main() -> Result<()> {
     let itself = concat!(env!("CARGO_MANIFEST_DIR"), "/first_look.rs");
@@ -45,23 +48,6 @@ fn main() -> Result<()> {
     ensure!(fs::read(&file)? == fs::read(&back)?, "the file came back changed");
     println!("\n# Every byte is the same. Stop the server.");
     server.stop()
-}
-
-/// Builds server and client beside this program; the folder that they are in.
-fn build() -> Result<PathBuf> {
-    say("Build the server and the client.");
-    let own = std::env::current_exe()?;
-    let programs = own.ancestors().nth(2).context("target/PROFILE/examples/first_look")?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "-p", "depot-server", "-p", "depot-client"]);
-    build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    build.arg("--target-dir").arg(programs.parent().context("target")?);
-    if programs.ends_with("release") {
-        build.arg("--release");
-    }
-    ensure!(build.status()?.success(), "they do not build");
-    Ok(programs.to_owned())
 }
 
 /// Where the programs are, and a folder for what they keep; gone at the end.
@@ -141,14 +127,4 @@ impl Drop for Server {
         // After a failure on the way; one that has ended is not hurt by it.
         drop(self.process.kill().and_then(|()| self.process.wait()));
     }
-}
-
-fn say(what: &str) {
-    println!("\n# {what}");
-}
-
-fn shown(program: &str, arguments: &[&OsStr]) {
-    let arguments: Vec<_> =
-        arguments.iter().map(|word| Path::new(word).display().to_string()).collect();
-    println!("$ {program} {}", arguments.join(" "));
 }
