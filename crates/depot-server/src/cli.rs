@@ -8,6 +8,7 @@
 //!     match cli::parse() {
 //!         Ok(cli::Action::Run(start)) => run(start),
 //!         Ok(cli::Action::CheckConfig(path)) => cli::check_config(&path),
+//!         Ok(cli::Action::Operate(path, operation)) => cli::operate(&path, &operation),
 //!         Err(refusal) => refusal.report(),
 //!     }
 //! }
@@ -16,6 +17,7 @@
 mod args;
 mod ask;
 mod check;
+mod operate;
 #[cfg(test)]
 mod tests;
 
@@ -26,13 +28,14 @@ use std::path::{Path, PathBuf};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
-use crate::config::{Config, ConfigError, Loaded, Selection, Settings, Warning, shown};
+use crate::config::{Config, ConfigError, Loaded, Selection, Settings, Warning};
 use crate::exit::Exit;
 use crate::telemetry::{LogFilter, LogFormat};
 use args::{Args, Command};
 
 pub use ask::{PORT_OFFERED, ask_port};
 pub use check::describe;
+pub use operate::{Operation, operate};
 
 /// The folder below which a depot of one keeps its data, by port.
 pub const DATA_DEFAULT: &str = "depot-data";
@@ -45,6 +48,8 @@ pub enum Action {
     Run(Start),
     /// To check a configuration file.
     CheckConfig(PathBuf),
+    /// To do something with the cluster of a configuration file.
+    Operate(PathBuf, Operation),
 }
 
 /// All that it takes to run a server.
@@ -119,8 +124,14 @@ pub fn parse_from(
     terminal: Option<Terminal<'_>>,
 ) -> Result<Action, Refusal> {
     let args = Args::try_parse_from(words).map_err(Box::new)?;
-    if let Some(Command::CheckConfig { file }) = args.command {
-        return Ok(Action::CheckConfig(file));
+    match args.command {
+        Some(Command::CheckConfig { file }) => return Ok(Action::CheckConfig(file)),
+        Some(Command::Init { config }) => return Ok(Action::Operate(config, Operation::Init)),
+        Some(Command::Status { config }) => return Ok(Action::Operate(config, Operation::Status)),
+        Some(Command::Admit { config, server }) => {
+            return Ok(Action::Operate(config, Operation::Admit(server)));
+        }
+        None => {}
     }
     let (settings, warnings) = match &args.config {
         Some(path) => from_file(path, &args)?,
@@ -154,15 +165,6 @@ pub fn check_config(path: &Path) -> Exit {
 /// The settings of a server of a file.
 fn from_file(path: &Path, args: &Args) -> Result<(Settings, Vec<Warning>), Refusal> {
     let Loaded { config, warnings } = Config::load(path)?;
-    let servers = config.servers().len();
-    if servers > 1 {
-        let message = format!(
-            "{} has {servers} servers, but this version runs a depot of one: leave one [[server]] \
-             in the file, or leave --config out",
-            shown(path)
-        );
-        return Err(usage(ErrorKind::ValueValidation, message));
-    }
     let selection = Selection { name: args.name.clone(), port: args.port };
     Ok((config.settings_for(&selection)?, warnings))
 }

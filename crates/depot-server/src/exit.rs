@@ -24,11 +24,15 @@ pub enum Exit {
     Foreign = 7,
     /// The catalogue or payloads are damaged or missing.
     Damaged = 8,
+    /// A server of the cluster can't be reached, or refuses what an operator asks.
+    Cluster = 9,
+    /// The others know a newer state of this server's data: an older copy was put in its place.
+    Fenced = 10,
 }
 
 impl Exit {
     /// Every code, in order.
-    pub const ALL: [Exit; 9] = [
+    pub const ALL: [Exit; 11] = [
         Exit::Stopped,
         Exit::Fault,
         Exit::Usage,
@@ -38,6 +42,8 @@ impl Exit {
         Exit::Folder,
         Exit::Foreign,
         Exit::Damaged,
+        Exit::Cluster,
+        Exit::Fenced,
     ];
 
     /// The number that the process ends with.
@@ -59,6 +65,8 @@ impl Exit {
             Exit::Folder => "data folder cannot be used",
             Exit::Foreign => "data folder of another server, or foreign",
             Exit::Damaged => "data damaged or missing",
+            Exit::Cluster => "a server of the cluster not reached, or it refuses",
+            Exit::Fenced => "data older than the other servers have seen it",
         }
     }
 }
@@ -81,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_table_does_not_change() {
-        let codes = [0, 1, 2, 3, 4, 5, 6, 7, 8];
+        let codes = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
         assert_eq!(Exit::ALL.map(Exit::code), codes);
         assert_eq!(Exit::Usage.code(), 2);
         assert_eq!(Exit::Config.code(), 3);
@@ -90,6 +98,8 @@ mod tests {
         assert_eq!(Exit::Folder.code(), 6);
         assert_eq!(Exit::Foreign.code(), 7);
         assert_eq!(Exit::Damaged.code(), 8);
+        assert_eq!(Exit::Cluster.code(), 9);
+        assert_eq!(Exit::Fenced.code(), 10);
     }
 
     #[test]

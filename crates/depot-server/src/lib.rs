@@ -6,7 +6,7 @@
 //! 0  seams  config  telemetry  tasks  buffers        the world, and how much of it we use
 //! 1  volume  home  aborts                            payloads on disk; the data folder
 //! 2  cluster                                         who is there, and connections to them
-//! 3  catalogue                                       who deposited what, and who holds it
+//! 3  catalogue  operator                             who deposited what; what operators ask
 //! 4  custody  uploads  turns  pace  start_number  transfer  depot     what the stories share
 //! 5  deposit  recover  records  edit  repair         the stories; none imports another
 //! 6  session  listener                               connections
@@ -28,6 +28,7 @@ pub mod exit;
 pub mod home;
 pub mod listener;
 pub mod node;
+pub mod operator;
 pub mod pace;
 pub mod records;
 pub mod recover;

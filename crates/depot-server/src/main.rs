@@ -8,6 +8,7 @@ fn main() -> Exit {
     match cli::parse() {
         Ok(Action::Run(start)) => run::run(start),
         Ok(Action::CheckConfig(file)) => cli::check_config(&file),
+        Ok(Action::Operate(file, operation)) => cli::operate(&file, &operation),
         Err(refusal) => refusal.report(),
     }
 }

@@ -10,7 +10,7 @@ const FLOORS: [&[&str]; 9] = [
     &["seams", "config", "telemetry", "tasks", "buffers"],
     &["volume", "home", "aborts"],
     &["cluster"],
-    &["catalogue"],
+    &["catalogue", "operator"],
     &["custody", "uploads", "turns", "pace", "start_number", "transfer", "depot"],
     &["deposit", "recover", "records", "edit", "repair"],
     &["session", "listener"],

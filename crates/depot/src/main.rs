@@ -55,6 +55,7 @@ fn serve(words: Vec<OsString>, output: &Output) -> ExitCode {
     match cli::parse_from(all, None) {
         Ok(Action::Run(start)) => depot_server::run::run(start).report(),
         Ok(Action::CheckConfig(file)) => cli::check_config(&file).report(),
+        Ok(Action::Operate(file, operation)) => cli::operate(&file, &operation).report(),
         Err(refusal) => refusal.report().report(),
     }
 }

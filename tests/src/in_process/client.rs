@@ -148,15 +148,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         if !head.starts_with("resultado:1|") {
             return Recovered::Refused(head);
         }
-        let size = number(&head, "tamanho_arquivo");
-        while self.held.len() < size {
-            if !matches!(timeout(self.patience, self.read()).await, Ok(true)) {
-                return Recovered::Cut(std::mem::take(&mut self.held));
-            }
-        }
-        let bytes: Vec<u8> = self.held.drain(..size).collect();
+        let Some(bytes) = self.exact(number(&head, "tamanho_arquivo")).await else {
+            return Recovered::Cut(std::mem::take(&mut self.held));
+        };
         assert_eq!(sha256(&bytes), field(&head, "hash_arquivo"), "{name:?} has its hash");
         Recovered::Whole(bytes)
+    }
+
+    /// So many bytes; `None` where the connection ends before, and what came is left.
+    pub async fn exact(&mut self, size: usize) -> Option<Vec<u8>> {
+        while self.held.len() < size {
+            if !matches!(timeout(self.patience, self.read()).await, Ok(true)) {
+                return None;
+            }
+        }
+        Some(self.held.drain(..size).collect())
     }
 
     /// The hashes of a client's files by name; none where the server does not tell.

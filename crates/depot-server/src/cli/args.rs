@@ -54,6 +54,27 @@ pub(super) enum Command {
         /// The file.
         file: PathBuf,
     },
+    /// Found the cluster of a configuration file, once: all its servers run and wait for it.
+    Init {
+        /// The file that the servers were started with.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Say how each server of a cluster is, and how it sees the others.
+    Status {
+        /// The file that the servers were started with.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Take a server with an empty folder into a cluster: a new one, or one that lost its data.
+    Admit {
+        /// The file that the servers were started with.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Its name in the file.
+        #[arg(value_name = "NAME", value_parser = parse_name)]
+        server: ServerName,
+    },
 }
 
 /// Takes a server's name, or says what is one.
@@ -70,7 +91,10 @@ fn after_help() -> String {
 const USAGE: &str = "\
 depot-server --port PORT [--data DIR]
        depot-server --config FILE [--name NAME]
-       depot-server check-config FILE";
+       depot-server check-config FILE
+       depot-server init --config FILE
+       depot-server status --config FILE
+       depot-server admit --config FILE NAME";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -82,6 +106,10 @@ Examples:
         The server \"a\" of a configuration file.
   depot-server check-config depot.toml
         Is the file good? Says how many servers may fail.
+  depot-server init --config depot.toml
+        All servers of the file run, with empty folders: makes them one cluster.
+  depot-server admit --config depot.toml c
+        The server \"c\" runs with an empty folder: takes it in, in the place of a lost one.
   printf 'id_cliente:\\n' | nc 127.0.0.1 7070
         Ask a running server for an id.
 

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Action, Refusal, Start, parse_from};
+use depot_protocol::ServerName;
+
+use super::{Action, Operation, Refusal, Start, parse_from};
 use crate::config::Settings;
 use crate::telemetry::LogFormat;
 
@@ -123,13 +125,33 @@ fn a_server_that_the_file_does_not_have_is_its_fault() {
 }
 
 #[test]
-fn a_file_of_several_servers_is_not_run_yet() {
+fn a_file_of_several_servers_needs_a_name_or_a_port() {
     let folder = tempfile::tempdir().unwrap();
     let path = written(folder.path(), 3);
-    for words in ["", "--name s1", "--port 7001"] {
-        let message = refused(&format!("--config {} {words}", path.display()));
-        assert!(message.contains("has 3 servers, but this version runs a depot of one"));
+    for words in ["--name s2", "--port 7002"] {
+        let start = started(&format!("--config {} {words}", path.display()));
+        assert_eq!(start.settings.server.as_str(), "s2");
+        assert_eq!(start.settings.members.len(), 3);
     }
+    let action = parse(&format!("--config {}", path.display()));
+    let Err(Refusal::Config(error)) = action else { panic!("{action:?}") };
+    assert!(error.message().contains("--name"), "{error}");
+}
+
+#[test]
+fn an_operator_names_the_file() {
+    let operation = |words: &str| match parse(words) {
+        Ok(Action::Operate(path, operation)) => (path, operation),
+        other => panic!("{words}: {other:?}"),
+    };
+    let file = Path::new("x.toml").to_owned();
+    assert_eq!(operation("init --config x.toml"), (file.clone(), Operation::Init));
+    assert_eq!(operation("status --config x.toml"), (file.clone(), Operation::Status));
+    let c = ServerName::parse("c").unwrap();
+    assert_eq!(operation("admit --config x.toml c"), (file, Operation::Admit(c)));
+    assert!(refused("init").contains("--config"));
+    assert!(refused("admit --config x.toml").contains("NAME"));
+    assert!(refused("admit --config x.toml C").contains("a-z"));
 }
 
 #[test]

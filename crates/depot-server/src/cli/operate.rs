@@ -1,0 +1,341 @@
+//! The operator's commands: found a cluster, see how it is, admit a server. They are clients of the
+//! peer ports that the configuration names; nothing of theirs happens in this process.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use depot_protocol::ServerName;
+
+use crate::cluster::members::Members;
+use crate::cluster::{ClusterId, Proven};
+use crate::config::{Config, Selection, Server};
+use crate::exit::Exit;
+use crate::operator::{self, AskError, Founding, Question, Reply, Status};
+use crate::seams::Seams;
+
+/// How long one thing that a server is asked for may take.
+const DONE_WITHIN: Duration = Duration::from_secs(30);
+/// How long a newcomer may take to catch up before it votes.
+const ENROL_WITHIN: Duration = Duration::from_secs(3600);
+/// How long a founded cluster may take to elect its leader.
+const LEADER_WITHIN: Duration = Duration::from_secs(15);
+/// How often it is asked whether it has.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// A command was not carried out.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    /// A server can't be asked.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// It is not done, for this reason.
+    #[error("{0}")]
+    Refused(String),
+    /// stdout.
+    #[error("cannot write to stdout")]
+    Output(#[from] io::Error),
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// Found the cluster of the file.
+    Init,
+    /// Say how each server of the file is.
+    Status,
+    /// Take a server of the file into the cluster.
+    Admit(ServerName),
+}
+
+/// Carries out an operator's command on the cluster of a file: what comes of it on stdout, what is
+/// wrong on stderr.
+#[must_use]
+pub fn operate(path: &Path, operation: &Operation) -> Exit {
+    let config = match Config::load(path) {
+        Ok(loaded) => loaded.config,
+        Err(error) => return super::Refusal::from(error).report(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(async {
+            let operator = Operator { seams: Seams::system(), config };
+            match operation {
+                Operation::Init => operator.init().await,
+                Operation::Status => operator.status().await,
+                Operation::Admit(server) => operator.admit(server).await,
+            }
+        }),
+        Err(error) => Err(Failed::Output(error)),
+    };
+    match done {
+        Ok(()) => Exit::Stopped,
+        Err(Failed::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Stopped,
+        Err(error) => {
+            let mut text = error.to_string();
+            let mut cause = std::error::Error::source(&error);
+            while let Some(error) = cause {
+                text = format!("{text}: {error}");
+                cause = error.source();
+            }
+            super::tell(&format!("error: {text}\n"));
+            Exit::Cluster
+        }
+    }
+}
+
+struct Operator {
+    seams: Seams,
+    config: Config,
+}
+
+impl Operator {
+    /// Reaches all, refuses unless all wait and run by this list, then founds one after the other.
+    async fn init(&self) -> Result<(), Failed> {
+        let servers = self.config.servers();
+        if servers.len() == 1 {
+            return Err(Failed::Refused(
+                "a depot of one founds itself on its first start: there is nothing to do".into(),
+            ));
+        }
+        let mut founded = Vec::new();
+        let mut waiting = Vec::new();
+        for server in servers {
+            let (met, _) = self.look(server).await?;
+            self.check_list(server, &met)?;
+            match met.cluster {
+                None => waiting.push(server),
+                Some(cluster) => founded.push((server, cluster)),
+            }
+        }
+        if let Some((_, cluster)) = founded.first() {
+            let names = |list: &mut dyn Iterator<Item = &Server>| {
+                list.map(|server| server.name.as_str()).collect::<Vec<_>>().join(", ")
+            };
+            let are = names(&mut founded.iter().map(|(server, _)| *server));
+            return Err(Failed::Refused(match waiting.first() {
+                None => format!("{are} belong to a cluster already ({})", hex(cluster)),
+                Some(first) => format!(
+                    "{are} belong to the cluster {} already; {} have empty folders: \
+                     `depot-server admit --config FILE {}` takes such a one in",
+                    hex(cluster),
+                    names(&mut waiting.iter().copied()),
+                    first.name,
+                ),
+            }));
+        }
+        let cluster: ClusterId = self.seams.entropy.bytes();
+        let founders: Vec<String> =
+            servers.iter().map(|server| server.name.as_str().to_owned()).collect();
+        for server in servers {
+            let founding = Founding { cluster, incarnation: 1, founders: founders.clone() };
+            self.found(server, founding).await?;
+        }
+        let leader = self.leader(LEADER_WITHIN).await?;
+        let mut output = io::stdout().lock();
+        writeln!(
+            output,
+            "founded the cluster {} of {}; {} leads",
+            hex(&cluster),
+            founders.join(", "),
+            leader.name
+        )?;
+        Ok(())
+    }
+
+    /// One line and more for each server; what can't be reached is a line too.
+    async fn status(&self) -> Result<(), Failed> {
+        let mut reached = 0;
+        let mut last = None;
+        for server in self.config.servers() {
+            let asked = self.look(server).await;
+            let mut output = io::stdout().lock();
+            match asked {
+                Ok((met, status)) => {
+                    reached += 1;
+                    describe(server, &met, &status, &mut output)?;
+                }
+                Err(error) => {
+                    let mut why = error.to_string();
+                    if let Some(cause) = std::error::Error::source(&error) {
+                        why = format!("{why}: {cause}");
+                    }
+                    writeln!(output, "{}: not reached: {why}", server.name)?;
+                    last = Some(error);
+                }
+            }
+        }
+        match last {
+            Some(error) if reached == 0 => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The catalogue first, then the folder, then the vote: cut short anywhere, it can be begun
+    /// again.
+    async fn admit(&self, name: &ServerName) -> Result<(), Failed> {
+        let Some(server) = self.config.servers().iter().find(|server| server.name == *name) else {
+            return Err(Failed::Refused(format!("the configuration has no server \"{name}\"")));
+        };
+        let (met, _) = self.look(server).await?;
+        self.check_list(server, &met)?;
+        let leader = self.leader(LEADER_WITHIN).await?;
+        let (of, _) = self.look(leader).await?;
+        let Some(cluster) = of.cluster else {
+            return Err(Failed::Refused(format!("the server {} waits itself", leader.name)));
+        };
+        match met.cluster {
+            Some(other) if other != cluster => {
+                return Err(Failed::Refused(format!(
+                    "the folder of {name} belongs to another cluster ({}): name an empty one",
+                    hex(&other)
+                )));
+            }
+            Some(_) => {} // founded by an admission that was cut short
+            None => {
+                let question = Question::Admit { server: name.as_str().to_owned() };
+                let incarnation = match self.ask(leader, &question, DONE_WITHIN).await? {
+                    (_, Reply::Admitted { incarnation }) => incarnation,
+                    (_, other) => return Err(unexpected(leader, other)),
+                };
+                let founding = Founding { cluster, incarnation, founders: Vec::new() };
+                self.found(server, founding).await?;
+            }
+        }
+        let question = Question::Enrol { server: name.as_str().to_owned() };
+        let leader = self.leader(LEADER_WITHIN).await?;
+        match self.ask(leader, &question, ENROL_WITHIN).await? {
+            (_, Reply::Enrolled) => {}
+            (_, other) => return Err(unexpected(leader, other)),
+        }
+        writeln!(io::stdout().lock(), "{name} is a server of the cluster {}", hex(&cluster))?;
+        Ok(())
+    }
+
+    /// Whom one meets at a server's peer port, and how it is.
+    async fn look(&self, server: &Server) -> Result<(Proven, Status), Failed> {
+        match self.ask(server, &Question::Status, DONE_WITHIN).await? {
+            (met, Reply::Status(status)) => Ok((met, *status)),
+            (_, other) => Err(unexpected(server, other)),
+        }
+    }
+
+    async fn found(&self, server: &Server, founding: Founding) -> Result<(), Failed> {
+        match self.ask(server, &Question::Found(founding), DONE_WITHIN).await? {
+            (_, Reply::Founded) => Ok(()),
+            (_, other) => Err(unexpected(server, other)),
+        }
+    }
+
+    /// Asks all that answer who leads, until they know.
+    async fn leader(&self, within: Duration) -> Result<&Server, Failed> {
+        let until = tokio::time::Instant::now() + within;
+        loop {
+            for server in self.config.servers() {
+                let Ok((_, status)) = self.look(server).await else { continue };
+                let catalogue = status.catalogue.filter(|catalogue| catalogue.quorum);
+                let Some(name) = catalogue.and_then(|catalogue| catalogue.leader) else { continue };
+                let leads = |server: &&Server| server.name.as_str() == name;
+                if let Some(leader) = self.config.servers().iter().find(leads) {
+                    return Ok(leader);
+                }
+            }
+            if tokio::time::Instant::now() >= until {
+                return Err(Failed::Refused(
+                    "no majority of the servers has a leader: start more of them, or see `depot-server status`"
+                        .into(),
+                ));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    async fn ask(
+        &self,
+        server: &Server,
+        question: &Question,
+        within: Duration,
+    ) -> Result<(Proven, Reply), AskError> {
+        operator::ask(&self.seams, &self.config, server, question, within).await
+    }
+
+    fn check_list(&self, server: &Server, met: &Proven) -> Result<(), Failed> {
+        let selection = Selection { name: Some(server.name.clone()), port: None };
+        let own = self.config.settings_for(&selection).map(|settings| Members::of(&settings));
+        let own = own.map_err(|error| Failed::Refused(error.to_string()))?;
+        if met.fingerprint == own.fingerprint() {
+            return Ok(());
+        }
+        Err(Failed::Refused(format!(
+            "the server {} runs by another list of servers than this file: start it with the same file",
+            server.name
+        )))
+    }
+}
+
+fn unexpected(server: &Server, reply: Reply) -> Failed {
+    Failed::Refused(match reply {
+        Reply::Refused(why) => format!("the server {} refuses: {why}", server.name),
+        Reply::Elsewhere { leader: Some(leader) } => {
+            format!("the server {} does not lead any more, {leader} does: try again", server.name)
+        }
+        Reply::Elsewhere { leader: None } => {
+            format!(
+                "the server {} does not lead, and knows nobody who does: try again",
+                server.name
+            )
+        }
+        _ => format!("the server {} answered something else than it was asked", server.name),
+    })
+}
+
+fn describe(
+    server: &Server,
+    met: &Proven,
+    status: &Status,
+    output: &mut impl Write,
+) -> io::Result<()> {
+    let name = &server.name;
+    let Some(cluster) = &met.cluster else {
+        return writeln!(output, "{name}: waits to be founded (init) or admitted (admit)");
+    };
+    write!(output, "{name}: cluster {}, incarnation {}", hex(cluster), met.start.incarnation)?;
+    write!(output, ", up {}", seconds(status.uptime))?;
+    write!(output, ", room {}", bytesize::ByteSize(status.room).display().iec())?;
+    if status.suspect {
+        write!(output, ", READ-ONLY after a disk fault until a scrub has passed")?;
+    }
+    writeln!(output)?;
+    if let Some(catalogue) = &status.catalogue {
+        let leader = catalogue.leader.as_deref().unwrap_or("nobody");
+        let quorum = if catalogue.quorum { "a majority answers" } else { "NO MAJORITY" };
+        writeln!(
+            output,
+            "  catalogue: {leader} leads in term {}, {quorum}, {} changes applied, voters: {}",
+            catalogue.term,
+            catalogue.applied,
+            catalogue.voters.join(", ")
+        )?;
+    }
+    for peer in &status.peers {
+        let (name, since) = (&peer.name, seconds(peer.since));
+        match &peer.why {
+            _ if peer.up => write!(output, "  {name}: up for {since}")?,
+            Some(why) => write!(output, "  {name}: DOWN for {since}: {why}")?,
+            None => write!(output, "  {name}: DOWN for {since}")?,
+        }
+        match peer.room {
+            Some(room) => writeln!(output, ", room {}", bytesize::ByteSize(room).display().iec())?,
+            None => writeln!(output)?,
+        }
+    }
+    Ok(())
+}
+
+fn seconds(seconds: u64) -> humantime::FormattedDuration {
+    humantime::format_duration(Duration::from_secs(seconds))
+}
+
+fn hex(id: &[u8; 16]) -> uuid::fmt::Simple {
+    uuid::Uuid::from_bytes(*id).simple()
+}

@@ -1,0 +1,167 @@
+//! What an operator asks a server over the peer port, and how: `init`, `status` and `admit` of the
+//! command line on the one side, `node` on the other. Whoever knows the cluster's secret is an
+//! operator.
+//!
+//! A question and its reply are one frame each, in postcard's encoding. The enumerations are the
+//! format: variants and fields are only ever added at the end.
+
+use std::time::Duration;
+
+use depot_protocol::ServerName;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{self, Keys, LinkError, Proven};
+use crate::config::{Config, Server};
+use crate::seams::Seams;
+
+/// How long a server may take to be reached and to prove itself.
+pub const REACH_WITHIN: Duration = Duration::from_secs(5);
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Question {
+    /// The empty folder is to become this cluster's.
+    Found(Founding),
+    /// How it is.
+    Status,
+    /// A server is to come into the cluster, in a new life of its own; to the leader.
+    Admit {
+        /// Its name.
+        server: String,
+    },
+    /// An admitted server is founded: it is to become a voter; to the leader. Answered when it is.
+    Enrol {
+        /// Its name.
+        server: String,
+    },
+}
+
+/// Of which cluster a folder is to become a part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Founding {
+    /// The cluster's id.
+    pub cluster: [u8; 16],
+    /// The life of that server.
+    pub incarnation: u64,
+    /// Who founds the cluster together; none where it is there already.
+    pub founders: Vec<String>,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// To `Found`: durable.
+    Founded,
+    /// To `Status`.
+    Status(Box<Status>),
+    /// To `Admit`: it is in the catalogue, under this incarnation.
+    Admitted {
+        /// The life to found its folder with.
+        incarnation: u64,
+    },
+    /// To `Enrol`: it votes.
+    Enrolled,
+    /// Only the leader can do that: ask this server, if it is known which it is.
+    Elsewhere {
+        /// The leader's name.
+        leader: Option<String>,
+    },
+    /// It is not done, and why.
+    Refused(String),
+}
+
+/// How a server is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// For how many seconds this process runs.
+    pub uptime: u64,
+    /// The catalogue; none while it waits.
+    pub catalogue: Option<CatalogueStatus>,
+    /// The other servers as it sees them.
+    pub peers: Vec<PeerStatus>,
+    /// Bytes that may still be stored.
+    pub room: u64,
+    /// Whether the volume is read-only after a disk fault.
+    pub suspect: bool,
+}
+
+/// The catalogue as one server sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogueStatus {
+    /// Who leads, if it is known.
+    pub leader: Option<String>,
+    /// The term of the last election.
+    pub term: u64,
+    /// Whether a majority was reached in the last seconds.
+    pub quorum: bool,
+    /// The last change that is applied here.
+    pub applied: u64,
+    /// Who votes.
+    pub voters: Vec<String>,
+}
+
+/// Another server as one server sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether it answers.
+    pub up: bool,
+    /// For how many seconds that is so.
+    pub since: u64,
+    /// Why it is not up.
+    pub why: Option<String>,
+    /// Bytes that may still be stored there, as last told.
+    pub room: Option<u64>,
+}
+
+/// Somebody has a question and no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The file has no secret to prove oneself by.
+    #[error("the configuration has no secret: a depot of one has no operator's commands")]
+    NoSecret,
+    /// It can't be reached, or does not prove who it is.
+    #[error("cannot ask the server {server}")]
+    Link {
+        /// Which server.
+        server: ServerName,
+        /// Why not.
+        source: LinkError,
+    },
+    /// What it said is no reply.
+    #[error("the server {0} runs another version: its reply makes no sense")]
+    Nonsense(ServerName),
+}
+
+/// Asks one server of the file, as an operator; also tells whom it met.
+///
+/// # Errors
+/// It can't be reached, has another secret, or answers what is no reply.
+pub async fn ask(
+    seams: &Seams,
+    config: &Config,
+    server: &Server,
+    question: &Question,
+    within: Duration,
+) -> Result<(Proven, Reply), AskError> {
+    let secret = config.secret().ok_or(AskError::NoSecret)?;
+    let keys =
+        Keys::new(secret.expose(), config.also_accept().iter().map(|secret| secret.expose()));
+    let link = |source| AskError::Link { server: server.name.clone(), source };
+    let first = encode(question);
+    let first: [&[u8]; 1] = [&first];
+    let opened = cluster::operator::open(seams, &keys, server, &first, REACH_WITHIN).await;
+    let (proven, mut conversation) = opened.map_err(link)?;
+    let reply = conversation.receive(within).await.map_err(link)?;
+    conversation.finish();
+    let reply =
+        postcard::from_bytes(&reply).map_err(|_| AskError::Nonsense(server.name.clone()))?;
+    Ok((proven, reply))
+}
+
+/// A question or a reply as it is sent.
+#[must_use]
+pub fn encode(message: &impl Serialize) -> Vec<u8> {
+    postcard::to_stdvec(message).expect("numbers, strings and lists encode into memory")
+}
