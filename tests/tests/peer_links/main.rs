@@ -4,6 +4,7 @@
 
 mod asking;
 mod fencing;
+mod over_tcp;
 mod proxy;
 mod site;
 mod taking;

@@ -1,5 +1,6 @@
 //! Servers that are nothing but links: a door with an echo behind it, and connections to the others.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,6 +16,7 @@ use depot_server::cluster::{
 };
 use depot_server::config::Settings;
 use depot_server::seams::Network;
+use depot_server::seams::network::Tcp;
 use depot_server::tasks::Tasks;
 use depot_tests::twins::clock::TokioClock;
 use depot_tests::twins::network::MemoryNetwork;
@@ -33,17 +35,39 @@ pub(crate) struct Site {
     pub(crate) names: Vec<&'static str>,
     /// Those that have a proxy before them.
     proxied: Vec<&'static str>,
+    /// Where they are, if it is real sockets that they talk over.
+    tcp: BTreeMap<&'static str, SocketAddr>,
 }
 
 impl Site {
     pub(crate) fn of(names: &[&'static str]) -> Self {
-        Site { network: MemoryNetwork::new(64 << 10), names: names.to_vec(), proxied: Vec::new() }
+        Site {
+            network: MemoryNetwork::new(64 << 10),
+            names: names.to_vec(),
+            proxied: Vec::new(),
+            tcp: BTreeMap::new(),
+        }
     }
 
     /// Puts a proxy before a server that is yet to be started.
     pub(crate) async fn proxy(&mut self, server: &'static str) -> Proxy {
         self.proxied.push(server);
         Proxy::start(&self.network, server, &Tasks::default()).await
+    }
+
+    /// Over real sockets, at ports that were free a moment ago.
+    pub(crate) async fn over_tcp(names: &[&'static str]) -> Self {
+        let mut ports = Vec::new();
+        for _ in names {
+            ports.push(Tcp.bind(([127, 0, 0, 1], 0).into()).await.unwrap());
+        }
+        let at = ports.iter().map(|port| port.local_address().unwrap());
+        let tcp = names.iter().copied().zip(at).collect();
+        Site { tcp, ..Site::of(names) }
+    }
+
+    fn address(&self, name: &str) -> SocketAddr {
+        self.tcp.get(name).copied().unwrap_or_else(|| address(name))
     }
 
     /// The list, as this server has it.
@@ -56,7 +80,7 @@ impl Site {
             .iter()
             .map(|name| Member {
                 name: ServerName::parse(name).expect("a name"),
-                peer: Some(address(name)),
+                peer: Some(self.address(name)),
                 ..alone.clone()
             })
             .collect();
@@ -106,9 +130,13 @@ pub(crate) struct Server {
 
 impl Plan {
     pub(crate) async fn run(self) -> Server {
-        let (network, clock) = (Arc::new(self.site.network.clone()), Arc::new(TokioClock::start()));
+        let network: Arc<dyn Network> = match self.site.tcp.is_empty() {
+            true => Arc::new(self.site.network.clone()),
+            false => Arc::new(Tcp),
+        };
+        let clock = Arc::new(TokioClock::start());
         let seed = self.start * 1000 + u64::from(self.me.as_bytes()[0]);
-        let (seams, _) = seams(clock, network.clone(), seed);
+        let (seams, _) = seams(clock, Arc::clone(&network), seed);
         let start = Arc::new(AtomicU64::new(self.start));
         let starts =
             Starts::load(self.incarnation, Arc::clone(&start), self.kept, seams.blocking.clone());
@@ -126,7 +154,7 @@ impl Plan {
             door.set_service(service, Arc::clone(&echo) as Arc<dyn Serve>);
         }
         let proxied = self.elsewhere || self.site.proxied.contains(&self.me);
-        let at = if proxied { behind(self.me) } else { address(self.me) };
+        let at = if proxied { behind(self.me) } else { self.site.address(self.me) };
         let listener = network.bind(at).await.expect("its address is free");
         tasks.spawn(listen(listener, Arc::clone(&door), tasks.clone()));
         let links = Links::new(members, identity, &seams, &tasks);
