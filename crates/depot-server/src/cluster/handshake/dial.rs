@@ -75,7 +75,7 @@ pub(in crate::cluster) async fn dial(
     let answer = match said(wire).await {
         Ok(answer) => answer,
         Err(LinkError::Unreachable(error)) if is_gone(&error) => {
-            let why = "it did not take our proof: another secret, or another cluster's server";
+            let why = "it did not take our proof: it has another secret, or is about to end";
             return Err(LinkError::NotProven(why.into()));
         }
         Err(error) => return Err(error),
