@@ -6,6 +6,7 @@ mod asking;
 mod fencing;
 mod over_tcp;
 mod proxy;
+mod simulated;
 mod site;
 mod taking;
 mod up_and_down;

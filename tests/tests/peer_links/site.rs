@@ -28,6 +28,8 @@ use crate::proxy::Proxy;
 pub(crate) const SECRET: &[u8] = b"the secret of this cluster, 32 b";
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
+type Places = BTreeMap<&'static str, SocketAddr>;
+
 /// Who is in the cluster, and over what they talk.
 #[derive(Clone)]
 pub(crate) struct Site {
@@ -35,8 +37,8 @@ pub(crate) struct Site {
     pub(crate) names: Vec<&'static str>,
     /// Those that have a proxy before them.
     proxied: Vec<&'static str>,
-    /// Where they are, if it is real sockets that they talk over.
-    tcp: BTreeMap<&'static str, SocketAddr>,
+    /// Another network that they talk over, and where they are in it.
+    other: Option<(Arc<dyn Network>, Places)>,
 }
 
 impl Site {
@@ -45,7 +47,7 @@ impl Site {
             network: MemoryNetwork::new(64 << 10),
             names: names.to_vec(),
             proxied: Vec::new(),
-            tcp: BTreeMap::new(),
+            other: None,
         }
     }
 
@@ -62,12 +64,21 @@ impl Site {
             ports.push(Tcp.bind(([127, 0, 0, 1], 0).into()).await.unwrap());
         }
         let at = ports.iter().map(|port| port.local_address().unwrap());
-        let tcp = names.iter().copied().zip(at).collect();
-        Site { tcp, ..Site::of(names) }
+        Site::over(Arc::new(Tcp), names, at)
+    }
+
+    /// Over a network in which they are there.
+    pub(crate) fn over(
+        network: Arc<dyn Network>,
+        names: &[&'static str],
+        at: impl Iterator<Item = SocketAddr>,
+    ) -> Self {
+        let at = names.iter().copied().zip(at).collect();
+        Site { other: Some((network, at)), ..Site::of(names) }
     }
 
     fn address(&self, name: &str) -> SocketAddr {
-        self.tcp.get(name).copied().unwrap_or_else(|| address(name))
+        self.other.as_ref().map_or_else(|| address(name), |(_, at)| at[name])
     }
 
     /// The list, as this server has it.
@@ -130,9 +141,9 @@ pub(crate) struct Server {
 
 impl Plan {
     pub(crate) async fn run(self) -> Server {
-        let network: Arc<dyn Network> = match self.site.tcp.is_empty() {
-            true => Arc::new(self.site.network.clone()),
-            false => Arc::new(Tcp),
+        let network = match &self.site.other {
+            None => Arc::new(self.site.network.clone()) as Arc<dyn Network>,
+            Some((network, _)) => Arc::clone(network),
         };
         let clock = Arc::new(TokioClock::start());
         let seed = self.start * 1000 + u64::from(self.me.as_bytes()[0]);
