@@ -26,24 +26,32 @@ impl HostileServer {
         Self::run(true, habit)
     }
 
+    /// One that greets, and then does `habit` on all connections at the same time.
+    pub fn crowded(habit: impl Fn(&mut Talk) + Send + Sync + 'static) -> Self {
+        let habit = Arc::new(habit);
+        Self::accept(move |stream, heard| {
+            let habit = Arc::clone(&habit);
+            thread::spawn(move || Talk::new(stream, heard).hold(true, |talk| habit(talk)));
+        })
+    }
+
     /// One that does not even greet.
     pub fn rude(habit: impl FnMut(&mut Talk) + Send + 'static) -> Self {
         Self::run(false, habit)
     }
 
     fn run(greets: bool, mut habit: impl FnMut(&mut Talk) + Send + 'static) -> Self {
+        Self::accept(move |stream, heard| Talk::new(stream, heard).hold(greets, &mut habit))
+    }
+
+    fn accept(mut each: impl FnMut(TcpStream, Arc<Mutex<Vec<String>>>) + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let heard = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&heard);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let mut talk = Talk::new(stream, Arc::clone(&told));
-                if !greets || talk.greet() {
-                    habit(&mut talk);
-                }
-                // What the client still sends is not answered with a reset.
-                let _ = talk.stream.shutdown(Shutdown::Write);
+                each(stream, Arc::clone(&told));
             }
         });
         Self { address, heard }
@@ -74,6 +82,14 @@ impl Talk {
         stream.set_write_timeout(Some(PATIENCE)).expect("a time limit");
         let reader = BufReader::new(stream.try_clone().expect("a second handle"));
         Self { reader, stream, heard }
+    }
+
+    fn hold(mut self, greets: bool, habit: impl FnOnce(&mut Talk)) {
+        if !greets || self.greet() {
+            habit(&mut self);
+        }
+        // What the client still sends is not answered with a reset.
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     fn read_line(&mut self) -> Option<String> {

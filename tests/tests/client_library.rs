@@ -80,7 +80,7 @@ async fn what_is_there_can_be_listed_looked_at_changed_and_removed() {
     let bytes = b"hello".as_slice();
     let size = FileSize::new(5).unwrap();
     client.deposit_reader(bytes, size, &file, NONE, &NoProgress).await.unwrap();
-    let info = client.stat(&file).await.unwrap();
+    let info = client.stat(&file).await.unwrap().info;
     assert_eq!((info.size, info.hash.to_string()), (size, sha256(bytes)));
     assert_eq!(client.set_replicas(&file, NONE).await.unwrap(), (NONE, 0));
     let refused = client.set_replicas(&file, ReplicaCount::new(3)).await.unwrap_err();
@@ -192,27 +192,29 @@ async fn both(first: &HostileServer, second: &Server) -> Client {
 async fn a_server_that_comes_back_is_gone_on_with() {
     let setup = Setup::new();
     let server = setup.start();
-    let address = server.address().to_string();
+    let address = server.address();
     let client = client(&server).await;
-    let setup = server.stop().address(&address);
-    let restarted = async {
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        let (started, server) = tokio::sync::oneshot::channel();
-        std::thread::spawn(move || {
-            let _ = started.send(setup.start());
-        });
-        server.await.unwrap()
-    };
-    let (servers, _server) = futures_util::future::join(client.servers(), restarted).await;
+    let setup = server.stop().address(&address.to_string());
+    // In its place, one that turns away whoever comes, until somebody has come.
+    let door = TcpListener::bind(address).unwrap();
+    let (started, restarted) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        drop(door.accept().unwrap());
+        drop(door);
+        let _ = started.send(setup.start());
+    });
+    let (servers, server) = futures_util::future::join(client.servers(), restarted).await;
     assert_eq!(servers.unwrap().len(), 1);
+    assert_eq!(server.unwrap().address(), address);
 }
 
 #[tokio::test]
 async fn a_client_that_was_idle_longer_than_the_server_waits_is_served() {
     let server = Setup::new().limits("idle = \"1s\"").start();
+    let before = server.descriptors();
     let client = client(&server).await;
     client.servers().await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    depot_tests::eventually("the server lets the client go", || server.descriptors() <= before);
     client.servers().await.unwrap();
 }
 
@@ -228,7 +230,11 @@ fn the_futures_are_send() {
         send(client.recover_writer(file, tokio::io::sink(), none));
         send(client.deposit_many(Vec::new(), NONE, 4, none, &mut |_, _, _| ()));
         send(client.recover_many(Vec::new(), Existing::Refuse, 4, none, &mut |_, _, _| ()));
+        let names = Vec::new();
+        let each = &mut |_: &FileName, _: &std::path::Path, _| ();
+        send(client.recover_beneath(path, names, Existing::Refuse, 4, none, each));
         send(client.list());
+        send(client.list_below(file));
         send(client.remove(file));
     }
     let _ = all;

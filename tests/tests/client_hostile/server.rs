@@ -184,19 +184,38 @@ async fn a_silent_server_is_given_up() {
     assert_eq!(error.kind(), ErrorKind::Unknown, "{error}");
 }
 
-#[tokio::test]
-async fn a_list_that_does_not_get_on_ends() {
-    let item = |name: &str| {
+/// A page of a list.
+fn page(more: u8, names: &[&str]) -> String {
+    let item = |name: &&str| {
         format!(
             "qtd_replicas:0|copias:0|tamanho_arquivo:0|hash_arquivo:{}\
              |depositado:2026-11-23T02:10:00Z|nome_arquivo:{name}\n",
             sha256(b"")
         )
     };
-    let page = |more: u8, names: &[&str]| {
-        let items = names.iter().map(|name| item(name)).collect::<String>();
-        format!("resultado:1|itens:{}|mais:{more}\n{items}", names.len())
-    };
+    let items = names.iter().map(item).collect::<String>();
+    format!("resultado:1|itens:{}|mais:{more}\n{items}", names.len())
+}
+
+#[tokio::test]
+async fn of_a_list_without_end_only_what_is_below_the_folder_is_asked_for() {
+    let answers = [page(1, &["b/1", "b/2"]), page(1, &["b/3", "b0", "c"])];
+    let mut answers = answers.into_iter();
+    let server = HostileServer::start(move |talk| {
+        while talk.line().is_some() {
+            talk.send(answers.next().unwrap_or_default());
+        }
+    });
+    let client = client(server.address()).await;
+    let below = client.list_below(&name("b")).try_collect::<Vec<_>>().await.unwrap();
+    assert!(below.iter().map(|file| file.name.as_str()).eq(["b/1", "b/2", "b/3"]));
+    let heard = server.heard();
+    let after = heard.iter().map(|line| line.rsplit_once("|apos:").unwrap().1);
+    assert_eq!(after.collect::<Vec<_>>(), ["b/", "b/2"]);
+}
+
+#[tokio::test]
+async fn a_list_that_does_not_get_on_ends() {
     for answer in [
         page(1, &["a", "b"]),
         page(1, &[]),

@@ -78,6 +78,12 @@ fn parse(name: &str, texts: &Texts) -> Result<FileName, Fault> {
         .map_err(|_| Fault::Usage(texts.with("name-invalid", [("name", shown(name).into())])))
 }
 
+/// Says that a file's answer came from a server that reaches no majority.
+fn warn_local(name: &FileName, output: &Output) {
+    let values = [("name", shown(name.as_str()).into())];
+    output.warn(&output.texts().with("local-read", values));
+}
+
 /// How a command on many files has gone so far.
 #[derive(Debug)]
 struct Tally {

@@ -97,8 +97,8 @@ async fn present(
     }
     for name in files.keys() {
         match client.stat(name).await {
-            Ok(info) => {
-                present.insert(name.clone(), info.replicas);
+            Ok(stat) => {
+                present.insert(name.clone(), stat.info.replicas);
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
