@@ -36,8 +36,8 @@ const OTHER: &str = "an answer to something else";
 /// A client of one depot. Clones are the same client and share its connections.
 ///
 /// It opens connections as they are needed and keeps a few that are idle. Each call goes to the
-/// server that answered last, else to the next of [`Options::servers`], and is tried again
-/// [`Options::retries`] times where that may help ([`Error::may_pass`]). Any call may be dropped at
+/// server that answered last, else to the next of [`Options::servers`] or of those that were
+/// [learned](Options::learn), and is tried again [`Options::retries`] times where that may help ([`Error::may_pass`]). Any call may be dropped at
 /// any time: what a dropped change did is unknown, as after [`Error::Unanswered`].
 #[derive(Clone)]
 pub struct Client {
@@ -282,7 +282,12 @@ impl Client {
     pub async fn servers(&self) -> Result<Vec<ServerState>, Error> {
         let request = Request::State { client: self.pool.id };
         match self.pool.ask(&request).await? {
-            Answer::State { servers } => Ok(servers),
+            Answer::State { servers } => {
+                if self.pool.options.learn {
+                    self.pool.servers.learn(&servers);
+                }
+                Ok(servers)
+            }
             _ => Err(self.pool.broken(OTHER)),
         }
     }

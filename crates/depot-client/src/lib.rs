@@ -27,7 +27,8 @@
 //!   or [beneath](Client::recover_beneath) a folder, also not one that is put there meanwhile; and
 //!   nothing is replaced unless that was [asked for](Existing::Replace).
 //! - **It goes on.** After a cut, a silence or a server that leaves, the same is tried again, at the
-//!   next server where that helps; transfers go on with the byte that comes next. Repeating is always
+//!   next server where that helps, also at one that [it was not told of](Options::learn); transfers
+//!   go on with the byte that comes next. Repeating is always
 //!   harmless, so any call may be made again after any error.
 //! - **A server is not trusted** further than its answers can be checked. What it sends as text comes
 //!   out in printable characters.
@@ -62,6 +63,7 @@ mod pool;
 mod printable;
 mod progress;
 mod recover;
+mod servers;
 mod spread;
 
 pub use client::{Client, EachDeposited, EachRecovered, Stat};

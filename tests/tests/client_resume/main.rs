@@ -210,7 +210,8 @@ fn name() -> FileName {
 
 fn options(address: SocketAddr) -> Options {
     let servers = vec![Endpoint::parse(&address.to_string()).unwrap()];
-    Options { servers, retries: 25, ..Options::default() }
+    // The proxy is the only way: no other is to be found.
+    Options { servers, retries: 25, learn: false, ..Options::default() }
 }
 
 async fn client(address: SocketAddr, id: Option<ClientId>) -> Client {
