@@ -27,7 +27,7 @@ pub(super) async fn run(
     client: &Client,
     output: &Output,
 ) -> Result<Exit, Fault> {
-    let found = source::gather(paths, name, output.texts());
+    let found = source::gather(paths.to_vec(), name.map(str::to_owned), output.texts()).await;
     for note in &found.notes {
         output.note(note);
     }
