@@ -132,7 +132,7 @@ fn naming(others: &Arc<Mutex<Vec<SocketAddr>>>) -> HostileServer {
     let others = Arc::clone(others);
     HostileServer::stateless(move |talk| {
         while talk.line().is_some() {
-            let others = others.lock().unwrap();
+            let others = others.lock().expect("no panic under it");
             let line = |at: &SocketAddr| format!("servidor:a|endereco:{at}|ativo:1\n");
             let lines = others.iter().map(line).collect::<String>();
             talk.send(format!("resultado:1|versao:1|itens:{}\n{lines}", others.len()));

@@ -236,7 +236,7 @@ fn an_id_in_the_wrong_place_is_not_shown() {
     let id = depot_tests::content::made_up_id();
     let bare = id.replace('-', "");
     for word in [&*id, &bare, &id[1..]] {
-        for line in [format!("help {word}"), format!("{word}"), format!("stat {word}//")] {
+        for line in [format!("help {word}"), word.to_owned(), format!("stat {word}//")] {
             let ran = piped(desk.client(&[]), &format!("{line}\n"));
             assert!(!ran.err.contains(word) && ran.err.contains("\"...\""), "{ran:?}");
             assert_eq!(ran.code, Some(2), "{ran:?}");

@@ -1,13 +1,16 @@
 //! The server's side: row 109 of RELIABILITY.md.
 
 use std::fs;
+use std::future::Future;
 use std::time::Duration;
 
 use depot_client::{Client, Error, ErrorKind, Existing, FileSize, NoProgress, Recovered};
+use depot_tests::Server;
 use depot_tests::content::sha256;
 use depot_tests::hostile_server::{HostileServer, Talk};
 use futures_util::TryStreamExt;
 use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt, DuplexStream};
 
 use crate::{NONE, client, name, options};
 
@@ -292,6 +295,45 @@ async fn a_refusal_that_comes_early_is_read_while_sending() {
     let done = client.deposit_reader(zeros, size, &name("x"), NONE, &NoProgress).await;
     let error = done.unwrap_err();
     assert_eq!(error.to_string(), "sem_espaco: no room");
+}
+
+/// A reader that gives these bytes and then neither more nor an end, as long as the other half is
+/// there.
+fn endless(bytes: &'static [u8]) -> (impl AsyncRead + Send + Unpin, DuplexStream) {
+    let (open, end) = tokio::io::duplex(1);
+    (bytes.chain(open), end)
+}
+
+/// What ends by itself, and long before a minute has passed.
+async fn soon<T>(done: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), done).await.expect("an endless wait")
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_end_is_not_waited_for_once_it_has_given_all() {
+    let server = Server::start();
+    let (client, file) = (client(server.address()).await, name("x"));
+    for bytes in [&[b'x'; 10][..], &[b'x'; 300_000]] {
+        let (reader, _end) = endless(bytes);
+        let size = FileSize::new(bytes.len() as u64).unwrap();
+        let done = soon(client.deposit_reader(reader, size, &file, NONE, &NoProgress));
+        assert_eq!(done.await.unwrap().hash.to_string(), sha256(bytes));
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_gives_nothing_does_not_hold_a_refusal_back() {
+    let server = HostileServer::start(|talk| {
+        talk.line();
+        talk.send("resultado:0|erro:sem_espaco|mensagem:no room\n");
+        // Until the client goes.
+        talk.line();
+    });
+    let (client, file) = (client(server.address()).await, name("x"));
+    let (reader, _end) = endless(&[b'x'; 300_000]);
+    let size = FileSize::new(1 << 30).unwrap();
+    let done = soon(client.deposit_reader(reader, size, &file, NONE, &NoProgress));
+    assert_eq!(done.await.unwrap_err().to_string(), "sem_espaco: no room");
 }
 
 #[tokio::test]
