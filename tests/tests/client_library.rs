@@ -193,7 +193,8 @@ async fn a_server_that_comes_back_is_gone_on_with() {
     let setup = Setup::new();
     let server = setup.start();
     let address = server.address();
-    let client = client(&server).await;
+    let options = Options { servers: vec![endpoint(&server)], retries: 10, ..Options::default() };
+    let client = Client::connect(options, None).await.unwrap();
     let setup = server.stop().address(&address.to_string());
     // In its place, one that turns away whoever comes, until somebody has come.
     let door = TcpListener::bind(address).unwrap();

@@ -67,7 +67,10 @@ impl Client {
         self.pool.server()
     }
 
-    /// Deposits the regular file at `path`, which is read once, under `name`.
+    /// Deposits the regular file at `path`, which is read once, under `name`. One that was written to
+    /// just now is waited for, as long as a further change would not show in its times (20 ms; 2 s
+    /// where those have no fractions). What is changed by way of a memory mapping shows there as late
+    /// as the system says it.
     ///
     /// When it returns, 1 + `copies` servers have the whole file on disk, checked and synced, and
     /// a majority knows of it. Other content under that name has been replaced, whole.
@@ -284,7 +287,7 @@ impl Client {
         match self.pool.ask(&request).await? {
             Answer::State { servers } => {
                 if self.pool.options.learn {
-                    self.pool.servers.learn(&servers);
+                    self.pool.servers.learn(&servers, self.pool.servers.current());
                 }
                 Ok(servers)
             }

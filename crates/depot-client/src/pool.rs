@@ -66,18 +66,18 @@ impl Pool {
     /// Asks a server for the others, once when it is come to; nothing of what fails there is an
     /// error, and at most the connection is spent.
     async fn learn(&self, mut connection: Connection) -> Option<Connection> {
-        let server = Some(connection.server);
+        let server = connection.server;
         {
             let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-            if !self.options.learn || *asked == server {
+            if !self.options.learn || *asked == Some(server) {
                 return Some(connection);
             }
-            *asked = server;
+            *asked = Some(server);
         }
         let request = Request::State { client: self.id };
         let asked = connection.ask(&request);
         match timeout(self.options.connect_timeout, asked).await {
-            Ok(Ok(Answer::State { servers })) => self.servers.learn(&servers),
+            Ok(Ok(Answer::State { servers })) => self.servers.learn(&servers, server),
             Ok(Ok(Answer::Refused(_))) => {}
             Ok(Ok(_)) | Err(_) => return None,
             Ok(Err(error)) => {

@@ -92,10 +92,15 @@ impl Servers {
     }
 
     /// Takes in those that a server has named. One that it does not reach itself is gone to last.
-    pub(crate) fn learn(&self, named: &[ServerState]) {
+    pub(crate) fn learn(&self, named: &[ServerState], by: usize) {
         let mut state = self.state();
+        let here = state.known.get(by).is_some_and(|known| is_of_this_machine(&known.endpoint));
         for named in named {
             let Some(endpoint) = dialled(&named.address) else { continue };
+            // What is its own machine to one elsewhere is not ours.
+            if is_of_this_machine(&endpoint) && !here {
+                continue;
+            }
             let is_known = state.known.iter().any(|known| known.endpoint == endpoint);
             if is_known || state.known.len() >= KNOWN_MAX {
                 continue;
@@ -132,6 +137,11 @@ fn dialled(address: &str) -> Option<Endpoint> {
     Some(endpoint).filter(|_| !nowhere)
 }
 
+fn is_of_this_machine(endpoint: &Endpoint) -> bool {
+    let host = endpoint.host();
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
 #[cfg(test)]
 mod tests {
     use depot_protocol::ServerName;
@@ -155,8 +165,8 @@ mod tests {
     #[test]
     fn those_that_are_named_come_first_and_each_is_known_once() {
         let servers = servers(&["a:1", "b:1"]);
-        servers.learn(&[named("b:1", true), named("c:1", false), named("d:1", true)]);
-        servers.learn(&[named("d:1", true), named("a:1", true)]);
+        servers.learn(&[named("b:1", true), named("c:1", false), named("d:1", true)], 0);
+        servers.learn(&[named("d:1", true), named("a:1", true)], 0);
         assert_eq!(in_turn(&servers), ["a:1", "b:1", "d:1", "c:1"]);
     }
 
@@ -164,12 +174,22 @@ mod tests {
     fn what_can_not_be_dialled_is_not_learned() {
         let servers = servers(&["a:1"]);
         for address in ["", "b", "b:0", "0.0.0.0:1", "[::]:1", "a b:1", "\u{1b}:1", "a:1"] {
-            servers.learn(&[named(address, true)]);
+            servers.learn(&[named(address, true)], 0);
         }
         assert_eq!(in_turn(&servers), ["a:1"]);
         let many = (1..2000).map(|port| named(&format!("x:{port}"), true));
-        servers.learn(&many.collect::<Vec<_>>());
+        servers.learn(&many.collect::<Vec<_>>(), 0);
         assert_eq!(in_turn(&servers).len(), KNOWN_MAX);
+    }
+
+    #[test]
+    fn a_server_elsewhere_names_nothing_on_this_machine() {
+        let own =
+            [named("127.0.0.1:22", true), named("localhost:22", true), named("[::1]:22", true)];
+        let (elsewhere, here) = (servers(&["a:1"]), servers(&["localhost:1"]));
+        elsewhere.learn(&own, 0);
+        here.learn(&own, 0);
+        assert_eq!((in_turn(&elsewhere).len(), in_turn(&here).len()), (1, 4));
     }
 
     #[test]

@@ -133,7 +133,7 @@ fn a_folder_without_end_is_recovered_page_by_page() {
     });
     let desk = Desk::at(server.address());
     desk.run(&["recover", "d/"]).failed(3);
-    assert_eq!(before_the_third.load(Ordering::SeqCst), 2000);
+    assert!(before_the_third.load(Ordering::SeqCst) >= 2000);
 }
 
 /// A line of a list.

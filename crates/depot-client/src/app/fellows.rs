@@ -18,13 +18,16 @@ use crate::{Client, Endpoint, Error, Options};
 /// How many others are asked.
 const MOST: usize = 16;
 
-/// How long they may take, all at the same time.
+/// How long each of them may take; they are asked at the same time.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long it may take to learn of them and to ask them.
+const PATIENCE_IN_ALL: Duration = Duration::from_secs(4);
 
 /// Keeps the id that `server` has issued for the depot's other servers too, where none is kept for
 /// them. One that does not answer now gets an id of its own when it is first named by itself.
 pub(super) async fn keep(client: &Client, server: &Endpoint, home: &Home, output: &Output) {
-    let others = timeout(PATIENCE, others(client, server)).await.unwrap_or_default();
+    let others = timeout(PATIENCE_IN_ALL, others(client, server)).await.unwrap_or_default();
     for other in others {
         let kept = match home.kept(&other) {
             Ok(Some(_)) => continue,
@@ -50,8 +53,7 @@ async fn others(client: &Client, server: &Endpoint) -> Vec<Endpoint> {
         known_as.extend(found.map(|address| address.to_string()));
     }
     let ask = async |other: Endpoint| {
-        // One that is slow is no reason to know nothing of the rest.
-        let names = timeout(PATIENCE / 2, names(&other)).await;
+        let names = timeout(PATIENCE, names(&other)).await;
         let names_us = names.ok()?.ok()?.iter().any(|named| known_as.contains(named));
         names_us.then_some(other)
     };

@@ -29,6 +29,9 @@ const FILE: OFlags = OFlags::RDWR
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
 
+/// Held while chosen folders are made.
+static MAKING: Mutex<()> = Mutex::new(());
+
 /// What becomes of folders that are not there.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Missing {
@@ -166,7 +169,12 @@ impl Folder {
     fn chosen(path: &Path, missing: Missing) -> Result<Folder, Error> {
         let here = if path == Path::new("") { Path::new(".") } else { path };
         if missing == Missing::Made {
-            make(here)?;
+            // One at a time: who finds a folder made finds its name durable.
+            let _turn = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+            for changed in make(here)? {
+                let synced = File::open(&changed).and_then(|changed| changed.sync_all());
+                synced.map_err(|source| Error::io(&changed, source))?;
+            }
         }
         let opened = rustix::fs::open(here, FOLDER.difference(OFlags::NOFOLLOW), Mode::empty());
         let file = opened.map_err(|source| Error::io(here, source))?;
@@ -289,25 +297,22 @@ impl Folder {
     }
 }
 
-/// Makes a folder and those above it, and makes the names of the new ones durable.
-fn make(path: &Path) -> Result<(), Error> {
+/// Makes a folder and those above it that are missing. Tells in which folders new ones stand.
+fn make(path: &Path) -> Result<Vec<PathBuf>, Error> {
     let failed = |source: io::Error| Error::io(path, source);
     let above = path.parent().filter(|above| *above != Path::new(""));
+    let mut changed = Vec::new();
     match fs::create_dir(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            make(above.ok_or_else(|| failed(error))?)?;
-            match fs::create_dir(path) {
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
-                made => made.map_err(failed)?,
-            }
+            changed = make(above.ok_or_else(|| failed(error))?)?;
+            fs::create_dir(path).map_err(failed)?;
         }
-        // `..`, `/`, a mount that cannot be written to: whether it is there shows when it is opened.
-        Err(_) if path.is_dir() => return Ok(()),
-        Err(error) => return Err(failed(error)),
+        // `..`, `/`, a mount that cannot be written to, and what somebody else has made just now.
+        Err(_) if path.is_dir() => return Ok(changed),
+        made => made.map_err(failed)?,
     }
-    File::open(above.unwrap_or(Path::new("."))).and_then(|above| above.sync_all()).map_err(failed)
+    changed.push(above.unwrap_or(Path::new(".")).to_owned());
+    Ok(changed)
 }
 
 #[cfg(test)]

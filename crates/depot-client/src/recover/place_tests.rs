@@ -23,6 +23,19 @@ fn folders_are_made_when_they_are_asked_for_and_not_before() {
 }
 
 #[test]
+fn the_names_of_new_folders_are_made_durable_with_the_files() {
+    let home = tempfile::tempdir().unwrap();
+    let (new, root) = (home.path().join("new"), home.path().join("new/root"));
+    assert_eq!(make(&root).unwrap(), [home.path(), new.as_path()]);
+    assert_eq!(make(&root).unwrap(), [PathBuf::new(); 0]);
+    let place = beneath(&root, "a/b/c.txt");
+    place.folder().unwrap();
+    let mut synced = BTreeMap::new();
+    sync_name(&place, &mut synced).unwrap();
+    assert!(synced.into_keys().eq([root.clone(), root.join("a"), root.join("a/b")]));
+}
+
+#[test]
 fn no_link_is_followed_beneath_and_the_chosen_folder_may_be_one() {
     let (home, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     symlink(elsewhere.path(), home.path().join("link")).unwrap();
