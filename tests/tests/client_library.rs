@@ -4,10 +4,11 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::sync::mpsc::{Sender, channel};
 
 use depot_client::{
     Client, ClientId, Endpoint, Error, ErrorCode, ErrorKind, Existing, FileName, FileSize,
-    NoProgress, Options, ReplicaCount,
+    NoProgress, Options, Progress, ReplicaCount,
 };
 use depot_tests::content::{made_up_id, random_bytes, sha256};
 use depot_tests::hostile_server::HostileServer;
@@ -188,24 +189,38 @@ async fn both(first: &HostileServer, second: &Server) -> Client {
     Client::connect(options, None).await.unwrap()
 }
 
+/// Tells when something is about to be tried again.
+struct Retrying(Sender<()>);
+
+impl Progress for Retrying {
+    fn begin(&self, _: &FileName, _: u64, _: u64) {}
+
+    fn advance(&self, _: &FileName, _: u64) {}
+
+    fn retrying(&self, _: &FileName, _: &Error) {
+        // After the first time nobody listens.
+        let _ = self.0.send(());
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_comes_back_is_gone_on_with() {
-    let setup = Setup::new();
-    let server = setup.start();
-    let address = server.address();
+    let (server, home) = (Server::start(), tempfile::tempdir().unwrap());
+    let (address, source) = (server.address(), home.path().join("in"));
+    fs::write(&source, "x").unwrap();
     let options = Options { servers: vec![endpoint(&server)], retries: 10, ..Options::default() };
     let client = Client::connect(options, None).await.unwrap();
     let setup = server.stop().address(&address.to_string());
-    // In its place, one that turns away whoever comes, until somebody has come.
-    let door = TcpListener::bind(address).unwrap();
+    let (retrying, retried) = channel();
     let (started, restarted) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
-        drop(door.accept().unwrap());
-        drop(door);
+        retried.recv().unwrap();
         let _ = started.send(setup.start());
     });
-    let (servers, server) = futures_util::future::join(client.servers(), restarted).await;
-    assert_eq!(servers.unwrap().len(), 1);
+    let (file, retrying) = (name("x"), Retrying(retrying));
+    let deposit = client.deposit_path(&source, &file, NONE, &retrying);
+    let (done, server) = futures_util::future::join(deposit, restarted).await;
+    assert_eq!(done.unwrap().size.get(), 1);
     assert_eq!(server.unwrap().address(), address);
 }
 
