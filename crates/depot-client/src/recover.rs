@@ -6,6 +6,7 @@ mod part;
 mod place;
 mod pump;
 mod target;
+mod turns;
 mod writer;
 
 use std::path::{Path, PathBuf};

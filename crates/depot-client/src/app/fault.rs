@@ -169,6 +169,24 @@ mod tests {
     }
 
     #[test]
+    fn what_the_library_says_of_a_part_is_said_in_both_languages() {
+        let said = |language, kind| {
+            let source = io::Error::new(kind, "in English");
+            error_text(&Error::Io { path: "x".into(), source }, &Texts::new(language))
+        };
+        for kind in
+            [io::ErrorKind::AlreadyExists, io::ErrorKind::ResourceBusy, io::ErrorKind::StorageFull]
+        {
+            let (english, portuguese) =
+                (said(Language::English, kind), said(Language::Portuguese, kind));
+            assert!(english.contains('x') && !english.contains("in English"), "{english}");
+            assert!(portuguese.contains('x') && portuguese != english, "{portuguese}");
+        }
+        let system = Error::Io { path: "x".into(), source: io::ErrorKind::StorageFull.into() };
+        assert!(error_text(&system, &Texts::new(Language::English)).starts_with("x: "));
+    }
+
+    #[test]
     fn each_fault_has_its_code() {
         assert_eq!(Fault::Closed.exit(), Exit::Done);
         assert_eq!(Fault::from(io::Error::from(io::ErrorKind::BrokenPipe)).exit(), Exit::Done);

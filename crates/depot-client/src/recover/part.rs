@@ -23,6 +23,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::recover::Head;
 use crate::recover::place::{Folder, Place};
+use crate::recover::turns::Turn;
 use crate::{Error, Existing};
 
 /// The first line of a record, and what goes into the hash in the names: no other program's file has
@@ -300,6 +301,7 @@ impl Part {
         head: Head,
         chunks: &[Bytes],
     ) -> Result<(), Error> {
+        let _turn = Turn::take();
         let mut part = Part::open(place, existing)?;
         if part.held > 0 {
             part.discard()?;
