@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that goes wrong shall end")]
 
+mod coordinators;
 mod damage;
 mod disk;
 mod faults;
