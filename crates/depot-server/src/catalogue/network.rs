@@ -5,7 +5,7 @@
 //! `PayloadTooLarge`, and fewer come the next time. A server whose file has failed says nothing.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use depot_protocol::ServerName;
@@ -17,12 +17,13 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
 };
 use openraft::{OptionalSend, RaftNetwork, RaftNetworkFactory, Snapshot, StorageIOError};
+use tokio::sync::watch;
 
 use super::consensus::{Member, Types, Vote};
 use super::log_rows::Progress;
 use super::messages::{Answer, Question};
 use super::peers::{FRAME_MAX, PeerError, Peers};
-use super::quorum::Quorum;
+use super::quorum::{self, Metrics};
 use super::snapshot::{Next, Sending, SnapshotData};
 use super::storage::Shared;
 use crate::seams::blocking;
@@ -41,13 +42,9 @@ type SendError = StreamingError<Types, Fatal<u64>>;
 pub(super) struct Network {
     pub(super) shared: Shared,
     pub(super) peers: Option<Arc<dyn Peers>>,
-    pub(super) quorum: Arc<Quorum>,
-    pub(super) leading: Leading,
+    /// openraft's state, once it runs.
+    pub(super) metrics: Arc<OnceLock<watch::Receiver<Metrics>>>,
 }
-
-/// Whether this node has a majority, for its word to the others; set once openraft runs.
-pub(super) type Leading =
-    Arc<std::sync::OnceLock<tokio::sync::watch::Receiver<super::quorum::Metrics>>>;
 
 /// The way to one node.
 pub(super) struct Client {
@@ -79,9 +76,9 @@ impl Client {
         Answer::decode(&answer).map_err(|corrupt| PeerError::broken(corrupt.to_string()))
     }
 
-    fn has_quorum(&self) -> bool {
-        let metrics = self.network.leading.get();
-        metrics.is_some_and(|metrics| self.network.quorum.has(&metrics.borrow()))
+    fn leads_majority(&self) -> bool {
+        let metrics = self.network.metrics.get();
+        metrics.is_some_and(|metrics| quorum::leads_majority(&metrics.borrow()))
     }
 
     async fn send_snapshot(
@@ -151,7 +148,7 @@ impl RaftNetwork<Types> for Client {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<u64>, RpcError> {
         let entries = request.entries.len() as u64;
-        let quorum = self.has_quorum();
+        let quorum = self.leads_majority();
         let frame = Question::Append { request, quorum }.encode(self.target);
         if frame.len() > FRAME_MAX && entries > 1 {
             return Err(PayloadTooLarge::new_entries_hint(entries / 2).into());

@@ -8,6 +8,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use depot_protocol::ServerName;
 
+use crate::cluster::conversation::{Conversation, LinkError, Service};
+use crate::cluster::links::Links;
+
 /// The largest frame that the catalogue sends; the links take a little more.
 pub(super) const FRAME_MAX: usize = 4 << 20;
 
@@ -64,4 +67,48 @@ pub trait Talk: Send {
 
     /// All was said; what carried it may carry the next one. Dropped without this, it is closed.
     fn finish(self: Box<Self>);
+}
+
+impl From<LinkError> for PeerError {
+    fn from(error: LinkError) -> Self {
+        let unsent = error.unsent();
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+        PeerError { unsent, what: format!("{error}{}", cause.unwrap_or_default()) }
+    }
+}
+
+#[async_trait]
+impl Peers for Links {
+    async fn ask(
+        &self,
+        peer: &ServerName,
+        question: &[u8],
+        within: Duration,
+    ) -> Result<Bytes, PeerError> {
+        Ok(Links::ask(self, peer, Service::Catalogue, &[question], within).await?)
+    }
+
+    async fn open(
+        &self,
+        peer: &ServerName,
+        first: &[u8],
+        within: Duration,
+    ) -> Result<Box<dyn Talk>, PeerError> {
+        Ok(Box::new(Links::open(self, peer, Service::Catalogue, &[first], within).await?))
+    }
+}
+
+#[async_trait]
+impl Talk for Conversation {
+    async fn send(&mut self, frame: &[u8]) -> Result<(), PeerError> {
+        Ok(Conversation::send(self, &[frame]).await?)
+    }
+
+    async fn receive(&mut self, within: Duration) -> Result<Bytes, PeerError> {
+        Ok(Conversation::receive(self, within).await?)
+    }
+
+    fn finish(self: Box<Self>) {
+        Conversation::finish(*self);
+    }
 }

@@ -38,18 +38,19 @@ impl Quorum {
         if metrics.running_state.is_err() {
             return false;
         }
-        if leads(metrics) && (is_alone(metrics) || acknowledged(metrics)) {
+        if leads_majority(metrics) {
             self.heard();
         }
         self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < PATIENCE
     }
 }
 
-/// Whether a leader's majority acknowledges it now, as far as that is noted: openraft counts at its
-/// ticks, a few a second.
-fn acknowledged(metrics: &Metrics) -> bool {
+/// Whether this node leads, and a majority acknowledges it now, as far as that is noted: openraft
+/// counts at its ticks, a few a second.
+pub(super) fn leads_majority(metrics: &Metrics) -> bool {
     const FRESH: u64 = 1_000;
-    metrics.millis_since_quorum_ack.is_some_and(|millis| millis < FRESH)
+    let acknowledged = || metrics.millis_since_quorum_ack.is_some_and(|millis| millis < FRESH);
+    leads(metrics) && (is_alone(metrics) || acknowledged())
 }
 
 /// Whether this node is the leader, as far as it knows.

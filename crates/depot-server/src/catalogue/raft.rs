@@ -36,6 +36,7 @@ use super::storage::{Log, Machine, Shared};
 use super::store::Store;
 use super::view::{ReadError, View};
 use super::{Catalogue, Freshness, ProposeError, log_tables, members, tables};
+use crate::cluster::links::Links;
 use crate::seams::{Blocking, Seams};
 
 /// A leader's heartbeat. It is blocked while an entry is synced, so this is far above a sync.
@@ -43,6 +44,10 @@ const HEARTBEAT: u64 = 250;
 /// Elections begin between these, each server in a window of its own: two that draw the same would
 /// stand against each other again and again (openraft 0.9 draws once in a process).
 const ELECTION: std::ops::Range<u64> = 1_500..3_000;
+/// How wide a window is, unless there are too many. openraft waits for its leader's lease before
+/// that, which is the window's end: so of a few servers one stands within 5 s, before anybody is
+/// told that there is no majority.
+const WINDOW: u64 = 200;
 /// A depot of one is ready within this, or does not start: its log may want to be applied again.
 const READY: Duration = Duration::from_secs(600);
 
@@ -101,20 +106,22 @@ pub(super) struct Began {
 
 impl RaftCatalogue {
     /// Starts it. A depot of one is ready when this returns: it leads, and shows all that was ever
-    /// answered. `peers`: the way to the other servers; none where there are none. `stop` must not
+    /// answered. `links`: the way to the other servers; none where there are none. `stop` must not
     /// be cancelled before all that may still propose has ended, for whoever comes later is
     /// refused.
     pub async fn start(
         store: impl Into<Arc<Store>>,
-        peers: Option<Arc<dyn Peers>>,
+        links: Option<Arc<Links>>,
         seams: &Seams,
         tracker: &TaskTracker,
         stop: CancellationToken,
     ) -> Result<(Arc<Self>, mpsc::Receiver<Event>), StartError> {
+        let peers = links.map(|links| links as Arc<dyn Peers>);
         Self::start_with(store, peers, seams, tracker, stop, LogLimits::default()).await
     }
 
-    /// The same, with limits of the log that are not the usual ones.
+    /// The same over another way to the others, and with limits of the log that are not the usual
+    /// ones.
     pub async fn start_with(
         store: impl Into<Arc<Store>>,
         peers: Option<Arc<dyn Peers>>,
@@ -135,16 +142,12 @@ impl RaftCatalogue {
         let server = identity.server.clone();
         let machine = Machine { shared: shared.clone(), server, events };
         let quorum = Arc::new(Quorum::new());
-        let network = Network {
-            shared: shared.clone(),
-            peers: peers.clone(),
-            quorum: Arc::clone(&quorum),
-            leading: Arc::default(),
-        };
-        let leading = Arc::clone(&network.leading);
+        let network =
+            Network { shared: shared.clone(), peers: peers.clone(), metrics: Arc::default() };
+        let metrics = Arc::clone(&network.metrics);
         let raft = Raft::new(me, Arc::new(config), network, Log(shared), machine).await;
         let raft = raft.map_err(|error| StartError::Consensus(error.to_string()))?;
-        drop(leading.set(raft.metrics())); // nobody else sets it
+        drop(metrics.set(raft.metrics())); // nobody else sets it
         let began = begin.began;
         let inner = Arc::new(Inner { store, blocking, raft, peers, me, quorum, began });
         let begun = inner.begin(begin, &limits).await;
@@ -262,7 +265,7 @@ fn election_window(me: u64, voters: &[u64]) -> (u64, u64) {
     voters.sort_unstable();
     voters.dedup();
     let place = voters.iter().position(|voter| *voter == me).unwrap_or_default() as u64;
-    let width = ((ELECTION.end - ELECTION.start) / voters.len() as u64).max(2);
+    let width = ((ELECTION.end - ELECTION.start) / voters.len() as u64).clamp(2, WINDOW);
     let min = ELECTION.start + place * width;
     (min, min + width)
 }

@@ -4,9 +4,11 @@
 //! A question that is for another node, an earlier life of this server among them, is refused. A
 //! server whose file has failed answers nothing.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use openraft::{Snapshot, SnapshotMeta};
 
@@ -18,6 +20,7 @@ use super::peers::{PeerError, Talk};
 use super::propose::Tried;
 use super::raft::{Inner, RaftCatalogue};
 use super::snapshot::{self, Refused, SnapshotData};
+use crate::cluster::conversation::{Conversation, LinkError, Peer, Serve};
 use crate::seams::blocking;
 
 /// How long the next frame of a snapshot may take.
@@ -32,6 +35,19 @@ impl RaftCatalogue {
             return Err(PeerError::broken("this server's catalogue has stopped after a fault"));
         }
         talk.send(&answer.encode()).await
+    }
+}
+
+#[async_trait]
+impl Serve for RaftCatalogue {
+    async fn serve(
+        &self,
+        _peer: &Peer,
+        first: Bytes,
+        conversation: &mut Conversation,
+    ) -> Result<(), LinkError> {
+        let answered = self.answer(first, conversation).await;
+        answered.map_err(|error| LinkError::Broken(io::Error::other(error)))
     }
 }
 
