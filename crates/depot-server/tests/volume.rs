@@ -13,7 +13,7 @@ use depot_server::config::VolumeSettings;
 use depot_server::seams::Seams;
 use depot_server::seams::system_disk::SystemDisk;
 use depot_server::volume::layout::{self, CHUNK, SEGMENT};
-use depot_server::volume::{BlobError, PartKey, Seal, Sealed, Volume};
+use depot_server::volume::{BlobError, Completion, PartKey, Seal, Sealed, Volume};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use sha2::{Digest as _, Sha256};
@@ -108,6 +108,54 @@ fn what_was_sealed_is_read_back_at_every_border() {
         }
     }
     assert_eq!(bench.staged(), 0);
+}
+
+#[test]
+fn a_staged_payload_is_read_while_it_comes_and_after_it_has_its_name() {
+    let bench = Bench::new();
+    let bytes = content(SEGMENT + CHUNK + 7);
+    let mut staging = bench.volume.stage(bytes.len() as u64).unwrap();
+    let reader = staging.reader().unwrap();
+    assert!(reader.read(0, 100).unwrap().is_empty());
+    let (first, rest) = bytes.split_at(SEGMENT as usize - 10);
+    staging.append(first).unwrap();
+    assert_eq!(reader.written(), first.len() as u64);
+    assert!(reader.read(first.len() as u64, 100).unwrap().is_empty(), "nothing before it is there");
+    staging.append(rest).unwrap();
+    drop(bench.put(b"another"));
+    let sealed = staging.seal(&digest(&bytes)).unwrap();
+    assert!(matches!(sealed, Seal::Done(_)));
+    let (reader, mut read) = (reader.clone(), Vec::new());
+    loop {
+        let piece = reader.read(read.len() as u64, 100_000).unwrap();
+        if piece.is_empty() {
+            break;
+        }
+        read.extend_from_slice(&piece);
+    }
+    assert!(read == bytes, "blocks of checksums are no payload");
+}
+
+#[test]
+fn a_complete_payload_without_a_name_goes_back_to_being_a_part() {
+    let bench = Bench::new();
+    for bytes in [content(3 * CHUNK + 5), content(SEGMENT)] {
+        let key = part_key(&bytes);
+        let mut staging = bench.volume.stage(bytes.len() as u64).unwrap();
+        staging.append(&bytes).unwrap();
+        let Completion::Done(complete) = staging.complete(&digest(&bytes)).unwrap() else {
+            panic!("the hash is right")
+        };
+        let size = bytes.len() as u64;
+        assert!(bench.volume.open_blob(&digest(&bytes), size).unwrap().is_none());
+        complete.keep(key, 100).unwrap();
+        assert_eq!(bench.volume.part(&key, 0), Some((size, digest(&bytes))));
+        let staging = bench.volume.resume(&key, size, 0).unwrap().expect("all of it is held");
+        assert!(matches!(staging.seal(&digest(&bytes)).unwrap(), Seal::Done(_)));
+        let sealed = bench.volume.vouch(&digest(&bytes), size).unwrap().expect("it is here");
+        assert!(bench.get(&sealed, 0, 1 << 20).unwrap() == bytes);
+        assert_eq!(bench.staged(), 0);
+    }
 }
 
 #[test]

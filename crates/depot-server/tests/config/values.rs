@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use depot_server::config::{
-    Ack, CatalogueSettings, ClusterSettings, Config, DepositSettings, Limits, Selection, Settings, VolumeSettings,
+    Ack, CatalogueSettings, ClusterSettings, Config, DepositSettings, Limits, Selection, Settings,
+    VolumeSettings,
 };
 
 use super::{load, refused, says, server, two, written};
