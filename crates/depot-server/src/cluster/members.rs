@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use depot_protocol::ServerName;
+use sha2::{Digest, Sha256};
 
 use crate::config::Settings;
 
@@ -50,6 +51,19 @@ impl Members {
     #[must_use]
     pub fn peer_address(&self, name: &ServerName) -> Option<SocketAddr> {
         self.get(name).and_then(|member| member.peer)
+    }
+
+    /// A SHA-256 over what the list says of its servers, in whatever order; but not over their
+    /// folders and lines, which are no matter of the others.
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut sorted: Vec<&Member> = self.all.iter().collect();
+        sorted.sort_by(|a, b| a.name.cmp(&b.name));
+        let told = |member: &Member| {
+            let Member { name, address, peer, zone, capacity, witness, .. } = member;
+            format!("{:?}\n", (name.as_str(), address, peer, zone, capacity, witness))
+        };
+        Sha256::digest(sorted.into_iter().map(told).collect::<String>()).into()
     }
 
     /// How many other servers hold payloads: as many replicas can be asked for.

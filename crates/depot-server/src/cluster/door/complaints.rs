@@ -1,0 +1,32 @@
+//! What the door writes into the log about those whom it does not take: once a minute for each
+//! address and reason, for whoever is refused comes back again and again.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long the same is not written again.
+const QUIET: Duration = Duration::from_secs(60);
+/// How many are remembered; while there are more, the further ones are not written.
+const REMEMBERED: usize = 256;
+
+/// What was written within the last minute.
+#[derive(Debug, Default)]
+pub(super) struct Complaints(Mutex<BTreeMap<(IpAddr, String), Instant>>);
+
+impl Complaints {
+    /// Whether to write this now.
+    pub(super) fn is_new(&self, from: IpAddr, why: &str) -> bool {
+        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        written.retain(|_, since| since.elapsed() < QUIET);
+        let key = (from, why.to_owned());
+        if written.contains_key(&key) || written.len() >= REMEMBERED {
+            return false;
+        }
+        written.insert(key, Instant::now());
+        true
+    }
+}

@@ -1,0 +1,145 @@
+//! This server's connections to all others.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use depot_protocol::ServerName;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::conversation::{Conversation, LinkError, Service};
+use super::identity::LinkIdentity;
+use super::link::{Link, Near, PeerState};
+use super::members::Members;
+use crate::seams::Seams;
+use crate::tasks::Tasks;
+
+/// This server's connections to all others. Made once it belongs to a cluster.
+pub struct Links {
+    near: Arc<Near>,
+    all: BTreeMap<ServerName, Arc<Link>>,
+}
+
+impl Links {
+    /// Begins to ping all others, and goes on until `tasks` are stopping. Questions can be asked
+    /// for as long as the runtime lives; so `tasks` are best those that are stopped last.
+    pub fn new(
+        members: Arc<Members>,
+        identity: LinkIdentity,
+        seams: &Seams,
+        tasks: &Tasks,
+    ) -> Arc<Self> {
+        let link = |member| Arc::new(Link::new(member, seams));
+        let all: BTreeMap<_, _> =
+            members.others().map(|member| (member.name.clone(), link(member))).collect();
+        let changes = watch::Sender::new(0);
+        let near = Arc::new(Near { members, identity, seams: seams.clone(), changes });
+        for link in all.values() {
+            let watching = Arc::clone(link).watch(Arc::clone(&near), tasks.stopping().clone());
+            tasks.spawn(watching);
+        }
+        Arc::new(Links { near, all })
+    }
+
+    /// Asks one question and gets one answer, each one frame. At most 8 questions to a peer are
+    /// open at once, for [`Service::Transfer`] 64; further ones wait. All of it happens `within`
+    /// that time, but a handshake never lasts longer than 5 s.
+    ///
+    /// It goes over a kept connection where there is one. When that breaks before an answer comes,
+    /// the error is `Broken`, since the peer may have had the question: whoever asks knows whether
+    /// it may be asked twice. Dropping the future closes the connection.
+    ///
+    /// # Errors
+    /// See [`LinkError::unsent`].
+    pub async fn ask(
+        &self,
+        peer: &ServerName,
+        service: Service,
+        question: &[&[u8]],
+        within: Duration,
+    ) -> Result<Bytes, LinkError> {
+        let due = Instant::now() + within;
+        let mut conversation = self.begin(peer, service, question, due).await?;
+        let answer = conversation.receive(due.saturating_duration_since(Instant::now())).await?;
+        conversation.finish();
+        Ok(answer)
+    }
+
+    /// Begins a longer conversation with its first frame, `within` that time; the further frames'
+    /// limits are their own. The same limits on how many are open hold as for [`Links::ask`].
+    ///
+    /// # Errors
+    /// See [`LinkError::unsent`].
+    pub async fn open(
+        &self,
+        peer: &ServerName,
+        service: Service,
+        first: &[&[u8]],
+        within: Duration,
+    ) -> Result<Conversation, LinkError> {
+        self.begin(peer, service, first, Instant::now() + within).await
+    }
+
+    /// Whether a server has answered a ping within the last 3 seconds; this server itself is up.
+    #[must_use]
+    pub fn is_up(&self, peer: &ServerName) -> bool {
+        peer == self.near.members.me() || self.all.get(peer).is_some_and(|link| link.is_up())
+    }
+
+    /// What is known of all others, by name.
+    #[must_use]
+    pub fn states(&self) -> Vec<PeerState> {
+        self.all.values().map(|link| link.state()).collect()
+    }
+
+    /// Changes whenever a peer comes up, goes down, is down for another reason, or shows another
+    /// list of servers; not when only its free bytes change.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.near.changes.subscribe()
+    }
+
+    async fn begin(
+        &self,
+        peer: &ServerName,
+        service: Service,
+        first: &[&[u8]],
+        due: Instant,
+    ) -> Result<Conversation, LinkError> {
+        let late = |what| LinkError::Unreachable(io::Error::new(io::ErrorKind::TimedOut, what));
+        let unknown = || io::Error::new(io::ErrorKind::NotFound, "there is no such server");
+        let link = self.all.get(peer).ok_or_else(|| LinkError::Unreachable(unknown()))?;
+        let (class, pool) = link.pool(service);
+        let place = timeout_at(due, pool.place()).await;
+        let place = place.map_err(|_| late("all connections are in use"))?;
+        let wire = match pool.take() {
+            Some(wire) => wire,
+            None => {
+                let dialled = timeout_at(due, link.dial(&self.near, class)).await;
+                dialled.map_err(|_| late("no connection in time"))??.0
+            }
+        };
+        let mut conversation = Conversation::new(wire, Some(place));
+        let service = [service as u8];
+        let frame = [&[&service[..]], first].concat();
+        match timeout_at(due, conversation.send(&frame)).await {
+            Ok(Ok(())) => Ok(conversation),
+            // It may have said why before it closed.
+            Ok(Err(broken)) => match conversation.receive(Duration::ZERO).await {
+                Err(refused @ LinkError::Refused(_)) => Err(refused),
+                _ => Err(broken),
+            },
+            Err(_late) => Err(LinkError::TimedOut),
+        }
+    }
+}
+
+impl fmt::Debug for Links {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.states()).finish()
+    }
+}

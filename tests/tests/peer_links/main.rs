@@ -1,0 +1,4 @@
+//! The links between servers, over whole networks in this process.
+
+mod asking;
+mod site;
