@@ -34,7 +34,7 @@ use crate::seams::{Entropy, Seams};
 pub use blob::{Blob, BlobError};
 pub use parts::{PartKey, Parts};
 pub use staged::StagedReader;
-pub use staging::{Complete, Completion, Seal, Sealed, Staging};
+pub use staging::{Complete, Seal, Sealed, Staging};
 use trash::Trash;
 pub use trash::Trashed;
 

@@ -13,7 +13,7 @@ use depot_server::config::VolumeSettings;
 use depot_server::seams::Seams;
 use depot_server::seams::system_disk::SystemDisk;
 use depot_server::volume::layout::{self, CHUNK, SEGMENT};
-use depot_server::volume::{BlobError, Completion, PartKey, Seal, Sealed, Volume};
+use depot_server::volume::{BlobError, PartKey, Seal, Sealed, Volume};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use sha2::{Digest as _, Sha256};
@@ -143,9 +143,7 @@ fn a_complete_payload_without_a_name_goes_back_to_being_a_part() {
         let key = part_key(&bytes);
         let mut staging = bench.volume.stage(bytes.len() as u64).unwrap();
         staging.append(&bytes).unwrap();
-        let Completion::Done(complete) = staging.complete(&digest(&bytes)).unwrap() else {
-            panic!("the hash is right")
-        };
+        let complete = staging.complete(&digest(&bytes)).unwrap().expect("the hash is right");
         let size = bytes.len() as u64;
         assert!(bench.volume.open_blob(&digest(&bytes), size).unwrap().is_none());
         complete.keep(key, 100).unwrap();

@@ -70,15 +70,6 @@ pub enum Seal {
     WrongHash,
 }
 
-/// How [`Staging::complete`] ended.
-#[derive(Debug)]
-pub enum Completion {
-    /// The payload is whole, right and synced.
-    Done(Complete),
-    /// The bytes don't have the announced hash, or are not as many as announced; they are gone.
-    WrongHash,
-}
-
 /// A payload whose bytes are whole, right and synced, and that has no name yet, so nobody finds it.
 /// Dropped, it ends as a [`Staging`] does.
 #[derive(Debug)]
@@ -183,21 +174,21 @@ impl Staging {
 
     /// Steps 3 to 6: makes the payload durable if it is the announced one.
     pub fn seal(self, expected: &Digest) -> Result<Seal, VolumeError> {
-        Ok(match self.complete(expected)? {
-            Completion::Done(complete) => Seal::Done(complete.seal()?),
-            Completion::WrongHash => Seal::WrongHash,
-        })
+        match self.complete(expected)? {
+            Some(complete) => Ok(Seal::Done(complete.seal()?)),
+            None => Ok(Seal::WrongHash),
+        }
     }
 
-    /// Steps 3 and 4, the sync of the file.
-    pub fn complete(mut self, expected: &Digest) -> Result<Completion, VolumeError> {
+    /// Steps 3 and 4, the sync of the file. `None`: it is not the payload with this hash, and gone.
+    pub fn complete(mut self, expected: &Digest) -> Result<Option<Complete>, VolumeError> {
         if !self.is(expected) {
             self.forget_record();
-            return Ok(Completion::WrongHash);
+            return Ok(None);
         }
         self.write_tail(expected)?;
         self.sync()?;
-        Ok(Completion::Done(Complete { staging: self, digest: *expected }))
+        Ok(Some(Complete { staging: self, digest: *expected }))
     }
 
     /// Makes what is here so far durable as a part, and goes on: after a crash of the server the
