@@ -157,6 +157,30 @@ fn a_complete_payload_without_a_name_goes_back_to_being_a_part() {
 }
 
 #[test]
+fn a_sealed_payload_that_cannot_be_listed_is_a_part_as_long_as_its_blob_is_there() {
+    let bench = Bench::new();
+    let (bytes, key) = (content(CHUNK + 5), part_key(b"sealed"));
+    let sealed = bench.put(&bytes);
+    bench.volume.keep_sealed(&key, &sealed, 100).unwrap();
+    let bench = bench.restarted();
+    assert_eq!(bench.volume.part(&key, 0), Some((sealed.size(), sealed.digest())));
+    assert!(bench.volume.resume(&key, sealed.size(), 0).unwrap().is_none(), "it has no file");
+    assert_eq!(bench.volume.resume_sealed(&key, 100), None, "its time is over");
+    bench.volume.trash::<io::Error>(&sealed.digest(), 1000, || Ok(false)).unwrap();
+    let resumed = bench.volume.resume_sealed(&key, 0).expect("out of the trash");
+    assert_eq!(resumed.digest(), sealed.digest());
+    bench.volume.drop_part(&key);
+    assert_eq!(bench.volume.part(&key, 0), None);
+    assert!(bench.get(&sealed, 0, 1 << 20).unwrap() == bytes, "the blob is not the part's");
+
+    bench.volume.keep_sealed(&key, &sealed, 100).unwrap();
+    fs::remove_file(bench.path(layout::blob(&sealed.digest()))).unwrap();
+    assert_eq!(bench.volume.resume_sealed(&key, 0), None);
+    assert_eq!(bench.volume.part(&key, 0), None, "nothing is left to go on with");
+    assert_eq!(bench.staged(), 0);
+}
+
+#[test]
 fn wrong_hash_or_size_leaves_nothing() {
     let bench = Bench::new();
     let mut staging = bench.volume.stage(5).unwrap();
