@@ -4,15 +4,17 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use depot_protocol::ServerState;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::aborts;
 use crate::buffers::Buffers;
 use crate::catalogue::{
-    Catalogue, Founding, Incarnation, OpenError, ReadError, SoloCatalogue, Store, StoreSettings,
+    self, Catalogue, Event, Founding, Incarnation, OpenError, RaftCatalogue, ReadError, Store,
+    StoreSettings,
 };
 use crate::config::{Limits, Settings};
 use crate::custody::Custody;
@@ -38,6 +40,9 @@ pub enum StartError {
     /// The catalogue.
     #[error(transparent)]
     Catalogue(#[from] OpenError),
+    /// The catalogue's consensus.
+    #[error(transparent)]
+    Consensus(#[from] catalogue::StartError),
     /// The catalogue, once it was open.
     #[error("cannot read the catalogue")]
     Read(#[from] ReadError),
@@ -99,17 +104,25 @@ impl Node {
         let (tasks, ground) = (Tasks::default(), Tasks::default());
         let seams = aborts::noting(&seams, disk, Arc::clone(&home));
         let (tracker, until) = (ground.tracker(), ground.stopping().clone());
-        let catalogue = SoloCatalogue::start(store, &seams, tracker, until);
+        let started = RaftCatalogue::start(store, None, &seams, tracker, until).await;
+        let (catalogue, events) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                ground.stop(Duration::ZERO, &CancellationToken::new()).await;
+                return Err(error.into());
+            }
+        };
         let (view, server) = (catalogue.view().await?, home.identity().server.clone());
         let sweep = blocking::run(&seams.blocking, move || view.sweep_number(&server)).await??;
         volume.begin_sweep(sweep.0);
         let custody = Arc::new(Custody::new(
             seams.clone(),
             volume,
-            Arc::new(catalogue) as Arc<dyn Catalogue>,
+            catalogue as Arc<dyn Catalogue>,
             home,
             settings.volume.trash,
         ));
+        tasks.spawn(hear(events, Arc::clone(&custody), tasks.clone()));
         tasks.spawn(sweep::run(Arc::clone(&custody), seams.clone(), tasks.clone()));
         tasks.spawn(scrub::run(Arc::clone(&custody), seams.clone(), tasks.clone()));
         let keeping =
@@ -180,7 +193,7 @@ fn open(seams: &Seams, settings: &Settings, disk: Arc<dyn Disk>) -> Result<Parts
     let wanted = &settings.catalogue;
     let wanted = StoreSettings { cache: wanted.cache, check_on_open: wanted.check_on_open };
     let store = Arc::new(Store::open(&*disk, &wanted, check)?);
-    if *store.identity() != founding(home.identity()) {
+    if *store.identity() != identity(home.identity()) {
         return Err(StartError::Home(HomeError::Foreign(
             "the catalogue in the data folder is another server's: put the right one back".into(),
         )));
@@ -201,16 +214,33 @@ fn found(disk: &dyn Disk, unfounded: Unfounded) -> Result<Home, StartError> {
         other => other.map_err(StartError::Volume)?,
     }
     disk.sync_dir(Path::new("")).map_err(StartError::Volume)?;
-    Store::found(disk, founding(&unfounded.identity))?;
+    Store::found(disk, Founding::alone(identity(&unfounded.identity)))?;
     tracing::info!("founded a new depot in an empty data folder");
     Ok(unfounded.founded()?)
 }
 
-fn founding(identity: &Identity) -> Founding {
-    Founding {
+fn identity(identity: &Identity) -> catalogue::Identity {
+    catalogue::Identity {
         cluster: identity.cluster,
         server: identity.server.clone(),
         incarnation: Incarnation(identity.incarnation),
+    }
+}
+
+/// Passes on what the catalogue tells this server.
+async fn hear(mut events: mpsc::Receiver<Event>, custody: Arc<Custody>, tasks: Tasks) {
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            () = tasks.stopping().cancelled() => return,
+        };
+        match event {
+            Some(Event::Released(digest)) => custody.let_go(digest),
+            // A depot of one is never wanted to make a copy; what was dropped here, the daily look
+            // at the whole volume finds.
+            Some(Event::Wanted { .. } | Event::LookAtAll) => {}
+            None => return,
+        }
     }
 }
 

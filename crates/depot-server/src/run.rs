@@ -130,7 +130,7 @@ fn exit_of(error: &StartError) -> Exit {
         StartError::Catalogue(error) if error.is_damage() => Exit::Damaged,
         StartError::Catalogue(_) => Exit::Folder,
         StartError::Bind { .. } => Exit::Address,
-        StartError::Read(_) | StartError::Lost(_) => Exit::Fault,
+        StartError::Consensus(_) | StartError::Read(_) | StartError::Lost(_) => Exit::Fault,
     }
 }
 

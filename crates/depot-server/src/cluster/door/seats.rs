@@ -39,10 +39,10 @@ struct Taken {
     next: u64,
     /// By age.
     unproven: BTreeMap<u64, CancellationToken>,
-    proven: BTreeMap<u64, Proven>,
+    proven: BTreeMap<u64, Seated>,
 }
 
-struct Proven {
+struct Seated {
     peer: Option<ServerName>,
     class: Class,
     /// Since when it has nothing to do, in order of all seats' changes.
@@ -75,7 +75,7 @@ impl Seats {
     pub(super) fn proven(&self, peer: Option<&ServerName>, class: Class) -> Option<Seat> {
         let mut taken = self.lock();
         let counted = |class| matches!(class, Class::Operator | Class::Transfer);
-        let of_peer = |other: &Proven| other.class == class && other.peer.as_ref() == peer;
+        let of_peer = |other: &Seated| other.class == class && other.peer.as_ref() == peer;
         if taken.count(of_peer) >= most(class) {
             taken.evict(of_peer)?;
         } else if counted(class) && taken.count(|other| counted(other.class)) >= ALL_MAX {
@@ -85,7 +85,7 @@ impl Seats {
         let idle = Some(number);
         taken
             .proven
-            .insert(number, Proven { peer: peer.cloned(), class, idle, leave: leave.clone() });
+            .insert(number, Seated { peer: peer.cloned(), class, idle, leave: leave.clone() });
         Some(Seat { seats: self.clone(), number, leave })
     }
 
@@ -100,12 +100,12 @@ impl Taken {
         self.next
     }
 
-    fn count(&self, which: impl Fn(&Proven) -> bool) -> usize {
+    fn count(&self, which: impl Fn(&Seated) -> bool) -> usize {
         self.proven.values().filter(|seat| which(seat)).count()
     }
 
     /// Has the one leave that has had nothing to do for longest.
-    fn evict(&mut self, which: impl Fn(&Proven) -> bool) -> Option<()> {
+    fn evict(&mut self, which: impl Fn(&Seated) -> bool) -> Option<()> {
         let rivals = self.proven.iter().filter(|(_, seat)| which(seat));
         let idle = rivals.filter_map(|(number, seat)| Some((seat.idle?, *number)));
         let (_, number) = idle.min()?;
@@ -142,5 +142,61 @@ impl Drop for Seat {
         let mut taken = self.seats.lock();
         taken.unproven.remove(&self.number);
         taken.proven.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> ServerName {
+        ServerName::parse(text).unwrap()
+    }
+
+    #[test]
+    fn the_one_that_was_idle_for_longest_gives_way() {
+        let (seats, a) = (Seats::default(), name("a"));
+        let full: Vec<_> =
+            (0..16).map(|_| seats.proven(Some(&a), Class::Catalogue).unwrap()).collect();
+        full.iter().for_each(Seat::busy);
+        assert!(seats.proven(Some(&a), Class::Catalogue).is_none(), "nobody is idle");
+        assert!(seats.proven(Some(&name("b")), Class::Catalogue).is_some());
+        assert!(seats.proven(Some(&a), Class::Ping).is_some());
+
+        full[7].idle();
+        full[3].idle();
+        let next = seats.proven(Some(&a), Class::Catalogue).unwrap();
+        assert!(full[7].leave.is_cancelled() && !full[3].leave.is_cancelled());
+        next.busy();
+        drop(seats.proven(Some(&a), Class::Catalogue).unwrap());
+        assert!(full[3].leave.is_cancelled());
+        assert!(seats.proven(Some(&a), Class::Catalogue).is_some(), "one is free");
+    }
+
+    #[test]
+    fn payloads_of_all_peers_leave_room_for_pings_and_questions() {
+        let seats = Seats::default();
+        let mut taken = Vec::new();
+        for peer in 0..10 {
+            let peer = name(&format!("peer{peer}"));
+            taken.extend((0..128).map_while(|_| seats.proven(Some(&peer), Class::Transfer)));
+            taken.iter().for_each(Seat::busy);
+        }
+        assert_eq!(taken.len(), ALL_MAX);
+        assert!(seats.proven(None, Class::Operator).is_none());
+        let late = name("late");
+        assert!(seats.proven(Some(&late), Class::Transfer).is_none());
+        assert!(seats.proven(Some(&late), Class::Ping).is_some());
+        assert!(seats.proven(Some(&late), Class::Catalogue).is_some());
+        drop(taken);
+        assert!(seats.proven(None, Class::Operator).is_some());
+    }
+
+    #[test]
+    fn of_those_that_have_not_proven_themselves_the_oldest_gives_way() {
+        let seats = Seats::default();
+        let crowd: Vec<_> = (0..=UNPROVEN_MAX).map(|_| seats.unproven()).collect();
+        let gone = crowd.iter().filter(|seat| seat.leave.is_cancelled()).count();
+        assert!(gone == 1 && crowd[0].leave.is_cancelled());
     }
 }
