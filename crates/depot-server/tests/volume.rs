@@ -122,7 +122,7 @@ fn a_staged_payload_is_read_while_it_comes_and_after_it_has_its_name() {
     assert_eq!(reader.written(), first.len() as u64);
     assert!(reader.read(first.len() as u64, 100).unwrap().is_empty(), "nothing before it is there");
     staging.append(rest).unwrap();
-    drop(bench.put(b"another"));
+    bench.put(b"another");
     let sealed = staging.seal(&digest(&bytes)).unwrap();
     assert!(matches!(sealed, Seal::Done(_)));
     let (reader, mut read) = (reader.clone(), Vec::new());
