@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use depot_protocol::ServerState;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::aborts;
@@ -16,9 +16,10 @@ use crate::catalogue::{
     self, Catalogue, Event, Founding, Incarnation, OpenError, RaftCatalogue, ReadError, Store,
     StoreSettings,
 };
+use crate::cluster::members::Members;
 use crate::config::{Limits, Settings};
 use crate::custody::Custody;
-use crate::depot::Depot;
+use crate::depot::{Depot, STRAGGLERS};
 use crate::home::{self, Found, Home, HomeError, Identity, Unfounded};
 use crate::listener;
 use crate::pace::Pace;
@@ -27,6 +28,7 @@ use crate::seams::{Disk, Seams, blocking};
 use crate::session::Shared;
 use crate::start_number::StartNumber;
 use crate::tasks::Tasks;
+use crate::transfer::{Arrivals, Courier, Transfer};
 use crate::turns::Turns;
 use crate::uploads::Uploads;
 use crate::volume::Volume;
@@ -130,14 +132,26 @@ impl Node {
         tasks.spawn(keeping);
 
         let limits = watch::Sender::new(Arc::new(settings.limits.clone()));
+        let buffers = Buffers::new(settings.deposit.memory);
+        let courier = Courier {
+            transfer: Transfer::new(None),
+            custody: Arc::clone(&custody),
+            seams: seams.clone(),
+            buffers: buffers.clone(),
+            arrivals: Arrivals::default(),
+        };
         let shared = Arc::new(Shared {
             depot: Depot {
                 seams: seams.clone(),
                 custody,
-                buffers: Buffers::new(settings.deposit.memory),
+                buffers,
                 turns: Turns::new(settings.limits.transfers_per_client),
+                ack: settings.ack,
+                members: Arc::new(Members::of(&settings)),
                 settings: settings.deposit,
-                others: 0,
+                courier,
+                stragglers: Arc::new(Semaphore::new(STRAGGLERS)),
+                tasks: tasks.clone(),
                 uploads: Uploads::default(),
             },
             pace: Pace::default(),
