@@ -4,6 +4,8 @@
 //! What must hold through all of it: what was acknowledged is there; what was refused is not; a
 //! linearizable view shows all that had been acknowledged when it was asked for; and in the end all
 //! servers have the same.
+//!
+//! `DEPOT_STORMS=7` plays the one of seed 7 again, `DEPOT_STORMS=all` plays 300.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
