@@ -15,7 +15,7 @@ use std::time::Duration;
 use depot_protocol::Digest;
 use tokio::sync::Notify;
 
-use crate::catalogue::command::Sweep;
+use crate::catalogue::command::{Lost, Sweep};
 use crate::catalogue::{
     Catalogue, Command, Freshness, Incarnation, Outcome, ProposeError, ReadError, Receipt,
     SweepNumber, View,
@@ -61,6 +61,10 @@ pub struct Custody {
     orphans: Mutex<BTreeSet<Digest>>,
     /// Wakes the sweeper.
     pub orphaned: Notify,
+    /// Copies that are bad or gone, and of which the catalogue is not told yet.
+    lost: Mutex<BTreeSet<Digest>>,
+    /// Wakes who tells it.
+    pub lost_any: Notify,
     /// One sweep at a time.
     sweeping: tokio::sync::Mutex<()>,
 }
@@ -83,6 +87,8 @@ impl Custody {
             trash,
             orphans: Mutex::default(),
             orphaned: Notify::new(),
+            lost: Mutex::default(),
+            lost_any: Notify::new(),
             sweeping: tokio::sync::Mutex::default(),
         }
     }
@@ -132,20 +138,62 @@ impl Custody {
         self.ask(vouch).await
     }
 
-    /// A reader found this copy bad: it is read again, and if it still is it goes into quarantine.
-    /// Nobody waits for that: reading it whole may take a while. A copy of another size than the
-    /// reader asked for is not bad: the question was.
-    pub fn condemn(&self, digest: Digest, size: u64) {
-        let volume = Arc::clone(&self.volume);
+    /// A reader found this copy bad: it is read again, and if it still is it goes into quarantine,
+    /// and the catalogue is told. Nobody waits for that: reading it whole may take a while. A copy
+    /// of another size than the reader asked for is not bad: the question was.
+    pub fn condemn(self: &Arc<Self>, digest: Digest, size: u64) {
+        let custody = Arc::clone(self);
         drop(blocking::start(&self.seams.blocking, move || {
+            let volume = &custody.volume;
             if matches!(volume.blob_size(&digest), Ok(Some(stored)) if stored != size) {
                 tracing::error!(blob = %digest, size, "asked for a copy of another size");
                 return;
             }
-            if let Err(error) = volume.condemn(&digest, size) {
-                tracing::error!(blob = %digest, %error, "cannot put a bad copy into quarantine");
+            match volume.condemn(&digest, size) {
+                Ok(true) => custody.lost(digest),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(blob = %digest, %error, "cannot put a bad copy into quarantine");
+                }
             }
         }));
+    }
+
+    /// This server's copy is bad, or not here: whoever runs `repair::lost` tells the catalogue, as
+    /// often as it takes, if any record counts it. Where it is said of a copy that is good after all,
+    /// that copy does not count until the healer has read it.
+    pub fn lost(&self, digest: Digest) {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+        self.lost_any.notify_one();
+    }
+
+    /// Tells the catalogue of one copy that was lost. `None`: there was none to tell of.
+    pub async fn tell_lost(self: &Arc<Self>) -> Option<Result<Digest, CustodyError>> {
+        let first = self.lost.lock().unwrap_or_else(PoisonError::into_inner).pop_first();
+        let digest = first?;
+        let told = self.tell_lost_copy(digest).await;
+        if told.is_err() {
+            self.lost(digest);
+        }
+        Some(told.map(|()| digest))
+    }
+
+    async fn tell_lost_copy(self: &Arc<Self>, digest: Digest) -> Result<(), CustodyError> {
+        let identity = self.home.identity();
+        let (server, incarnation) = (identity.server.clone(), Incarnation(identity.incarnation));
+        // A receipt that was given for it may not be listed yet: from the next sweep on it is good
+        // for nothing, and who holds it asks again.
+        if self.volume.has_vouched(&digest) {
+            self.sweep().await?;
+        }
+        let (view, asked) = (self.latest().await?, server.clone());
+        let counts = move || view.counts_blob(&digest, (&asked, incarnation));
+        if blocking::run(&self.seams.blocking, counts).await?? {
+            tracing::warn!(blob = %digest, "this server's copy is lost; another is made");
+            let lost = Command::Lost(Lost { server, incarnation, digest });
+            self.catalogue.propose(lost).await?;
+        }
+        Ok(())
     }
 
     /// Seconds of this server's running time: what things expire by.

@@ -14,7 +14,7 @@ use super::fault::StoreError;
 use super::log_rows::{Founders, Progress};
 use super::log_tables;
 use super::overlay::Overlay;
-use super::record::{Incarnation, SweepNumber};
+use super::record::Incarnation;
 use super::rows::{Identity, Server};
 use super::store::{Store, catching, transact};
 use super::tables::{self, Tables};
@@ -208,7 +208,7 @@ fn create(file: Box<dyn DiskFile>, founding: &Founding) -> Result<(), OpenError>
         tables.set_progress(&Progress::default())?;
         tables.set_start_number(0)?;
         for (server, incarnation) in &founding.members {
-            let server_row = Server { incarnation: *incarnation, sweep: SweepNumber(0) };
+            let server_row = Server::new(*incarnation);
             tables.set_server(server, server_row)?;
         }
         Ok(())

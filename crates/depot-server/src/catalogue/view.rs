@@ -9,12 +9,13 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use depot_protocol::{Digest, FileName, ServerName};
-use redb::ReadTransaction;
+use redb::{ReadTransaction, ReadableTable};
 
 use super::Freshness;
 use super::fault::{Corrupt, StoreError};
 use super::record::{Incarnation, Namespace, Record, SweepNumber};
 use super::rows::{Row, Server};
+use super::standing::{Servers, Standing};
 use super::store::Store;
 use super::tables::{self, CONTENTS, RECORDS, SERVERS};
 use super::walk::{self, Walked};
@@ -38,6 +39,15 @@ pub enum ReadError {
 pub struct Wanted {
     /// The files that want a copy on that server.
     pub files: Vec<(Namespace, FileName)>,
+    /// Where to go on, if there may be more.
+    pub last: Option<(Namespace, FileName)>,
+}
+
+/// What [`View::page`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Files, of all clients.
+    pub files: Vec<(Namespace, FileName, Record)>,
     /// Where to go on, if there may be more.
     pub last: Option<(Namespace, FileName)>,
 }
@@ -126,6 +136,15 @@ impl View {
     /// Whether any record lists this content on this server, confirmed or wanted: if so, the
     /// server must not let go of it.
     pub fn lists_blob(&self, digest: &Digest, server: &ServerName) -> Result<bool, ReadError> {
+        self.any_with(digest, |record| record.lists(server))
+    }
+
+    /// Whether this holds of any record with this content.
+    fn any_with(
+        &self,
+        digest: &Digest,
+        holds: impl Fn(&Record) -> bool,
+    ) -> Result<bool, ReadError> {
         self.store.reading(|| {
             let contents = self.transaction.open_table(CONTENTS)?;
             for row in contents.range::<&[u8]>(behind(digest.as_bytes()))? {
@@ -133,7 +152,7 @@ impl View {
                 if !key.value().starts_with(digest.as_bytes()) {
                     break;
                 }
-                if self.listed(digest, key.value())?.lists(server) {
+                if holds(&self.listed(digest, key.value())?) {
                     return Ok(true);
                 }
             }
@@ -180,14 +199,15 @@ impl View {
         Ok(self.server(server)?.map(|server| server.incarnation))
     }
 
-    /// `copias`: how many servers have proven a copy in their present life, less one, not below 0.
+    /// `copias`: how many servers that are not away have proven a copy in their present life, less
+    /// one, not below 0.
     pub fn copies(&self, record: &Record) -> Result<u8, ReadError> {
         self.store.reading(|| {
             let servers = self.transaction.open_table(SERVERS)?;
             let mut copies = 0_usize;
             for (server, incarnation) in record.confirmed() {
                 let now = tables::server(&servers, server)?;
-                copies += usize::from(now.is_some_and(|now| now.incarnation == incarnation));
+                copies += usize::from(now.is_some_and(|now| now.counts(incarnation)));
             }
             Ok(u8::try_from(copies.saturating_sub(1)).unwrap_or(u8::MAX))
         })
@@ -218,6 +238,54 @@ impl View {
                 }
             }
             Ok(wanted)
+        })
+    }
+
+    /// The `limit` files behind `after` (none: from the first on), of all clients.
+    pub fn page(
+        &self,
+        after: Option<&(Namespace, FileName)>,
+        limit: usize,
+    ) -> Result<Page, ReadError> {
+        self.store.reading(|| {
+            let records = self.transaction.open_table(RECORDS)?;
+            let after = after.map(|(namespace, name)| tables::record_key(namespace, name.as_str()));
+            let rows = records.range::<&[u8]>(behind(after.as_deref().unwrap_or_default()))?;
+            let mut page = Page { files: Vec::new(), last: None };
+            for row in rows.take(limit) {
+                let (key, row) = row?;
+                let (namespace, name) = tables::split_record_key(key.value())?;
+                page.files.push((namespace, name, Record::unseal(key.value(), row.value())?));
+            }
+            if page.files.len() == limit {
+                page.last =
+                    page.files.last().map(|(namespace, name, _)| (*namespace, name.clone()));
+            }
+            Ok(page)
+        })
+    }
+
+    /// Whether any record lists this content as confirmed on this server in this life.
+    pub fn counts_blob(
+        &self,
+        digest: &Digest,
+        (server, life): (&ServerName, Incarnation),
+    ) -> Result<bool, ReadError> {
+        self.any_with(digest, |record| record.confirmed().any(|holder| holder == (server, life)))
+    }
+
+    /// All servers.
+    pub fn servers(&self) -> Result<Servers, ReadError> {
+        self.store.reading(|| {
+            let servers = self.transaction.open_table(SERVERS)?;
+            let mut all = Servers::default();
+            for row in servers.iter()? {
+                let (key, row) = row?;
+                let name = tables::split_server_key(key.value())?;
+                let Server { incarnation, away, .. } = Server::unseal(key.value(), row.value())?;
+                all.0.insert(name, Standing { incarnation, away });
+            }
+            Ok(all)
         })
     }
 
