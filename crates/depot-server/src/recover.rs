@@ -52,7 +52,12 @@ pub async fn recover(depot: &Depot, request: &Recover) -> Result<Reading, Refusa
         }
         let local = match custody.volume.open_blob(&hash, size.get()) {
             Ok(Some(mut blob)) => Some((blob.read(offset, CHUNK as usize), blob)),
-            Ok(None) => None,
+            Ok(None) => {
+                if record.held_by(&me) {
+                    custody.lost(hash);
+                }
+                None
+            }
             Err(error) => {
                 tracing::error!(blob = %hash, %error, "this server's copy is bad");
                 custody.condemn(hash, size.get());

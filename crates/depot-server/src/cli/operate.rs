@@ -329,6 +329,18 @@ fn describe(
             members.collect::<Vec<_>>().join(", ")
         )?;
     }
+    if let Some(repair) = &status.repair {
+        let more = if repair.more { " and more" } else { "" };
+        write!(
+            output,
+            "  copies: {} made since the start, {}{more} wanted here ({} under way)",
+            repair.healed, repair.missing, repair.running
+        )?;
+        match repair.lacking {
+            Some(lacking) => writeln!(output, "; {lacking} files lack copies")?,
+            None => writeln!(output)?,
+        }
+    }
     for peer in &status.peers {
         let (name, since) = (&peer.name, seconds(peer.since));
         match &peer.why {

@@ -15,8 +15,11 @@ use crate::cluster::{Conversation, LinkError, Links, Peer, Serve};
 use crate::custody::Custody;
 use crate::home::{Found, Home, Identity, Vacant};
 use crate::operator::{
-    self, CatalogueStatus, Founding, MemberStatus, PeerStatus, Question, Reply, Status,
+    self, CatalogueStatus, Founding, MemberStatus, PeerStatus, Question, RepairStatus, Reply,
+    Status,
 };
+use crate::repair::Repair;
+use crate::repair::heal::Healing;
 use crate::seams::{Disk, Seams, blocking};
 use crate::telemetry;
 
@@ -40,6 +43,7 @@ struct Open {
     catalogue: Arc<RaftCatalogue>,
     custody: Arc<Custody>,
     links: Option<Arc<Links>>,
+    repair: Option<Arc<Repair>>,
 }
 
 impl Desk {
@@ -62,9 +66,10 @@ impl Desk {
         catalogue: Arc<RaftCatalogue>,
         custody: Arc<Custody>,
         links: Option<Arc<Links>>,
+        repair: Option<Arc<Repair>>,
     ) {
         // A server comes to serve once in its life.
-        drop(self.open.set(Open { catalogue, custody, links }));
+        drop(self.open.set(Open { catalogue, custody, links, repair }));
     }
 
     async fn answer(&self, question: Question) -> Reply {
@@ -112,8 +117,11 @@ impl Desk {
             peers: Vec::new(),
             room: 0,
             suspect: false,
+            repair: None,
         };
-        let Some(Open { catalogue, custody, links }) = self.open.get() else { return status };
+        let Some(Open { catalogue, custody, links, repair }) = self.open.get() else {
+            return status;
+        };
         let now = catalogue.status();
         let member = |member: &crate::catalogue::members::MemberStatus| MemberStatus {
             server: member.server.clone(),
@@ -139,6 +147,11 @@ impl Desk {
             room: peer.free,
         });
         status.peers = peers.collect();
+        status.repair = repair.as_ref().map(|repair| {
+            let Healing { missing, more, running, healed } = repair.healer.status();
+            let lacking = catalogue.leads().then(|| repair.planner.lacking());
+            RepairStatus { missing: missing as u64, more, running: running as u64, healed, lacking }
+        });
         let volume = Arc::clone(&custody.volume);
         status.suspect = volume.faults() > 0;
         match blocking::run(&self.seams.blocking, move || volume.room()).await {
