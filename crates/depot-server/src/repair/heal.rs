@@ -202,7 +202,7 @@ impl Healer {
                 return Tried::Later;
             }
         };
-        if others_suffice(&record, &servers, &self.me) {
+        if others_suffice(&record, &servers, (&self.me, &self.courier.transfer)) {
             return self.leave(key, &record).await;
         }
         let (digest, size) = (record.digest, record.size.get());
