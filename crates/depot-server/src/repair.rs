@@ -105,6 +105,7 @@ pub async fn hear(
 ) {
     loop {
         let event = tokio::select! {
+            biased;
             event = events.recv() => event,
             () = tasks.stopping().cancelled() => return,
         };

@@ -84,6 +84,7 @@ impl Surplus {
                     continue;
                 }
                 tokio::select! {
+                    biased;
                     () = self.wake.notified() => {}
                     Ok(()) = peers.changed() => self.heard().look_at_all = true,
                     () = sleep(LOOK_AGAIN) => self.heard().look_at_all = true,
@@ -91,6 +92,7 @@ impl Surplus {
             }
         };
         tokio::select! {
+            biased;
             () = work => {}
             () = tasks.stopping().cancelled() => {}
         }
