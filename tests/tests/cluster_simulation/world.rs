@@ -206,7 +206,7 @@ impl World {
         let end = sim.elapsed() + STORM;
         let mut weather = Weather::new(self.plan.servers);
         while sim.elapsed() < end {
-            let next = sim.elapsed() + Duration::from_millis(100 + chance.below(2_500));
+            let next = sim.elapsed() + Duration::from_millis(500 + chance.below(4_500));
             while sim.elapsed() < next.min(end) {
                 self.step(sim);
                 self.bounce_the_frozen(sim, &mut weather, &mut chance);
