@@ -8,7 +8,8 @@
 //! (waiting for the client counts for nothing), or fails in any other way, ends, and the next
 //! candidate begins at byte 0, while the upload still runs. One whose receipt takes longer than
 //! [`RECEIPT_PATIENCE`] is not let go, for it may yet come, but the next candidate begins beside it.
-//! When all were tried, those that are up once the payload is whole are tried again, once.
+//! When all were tried, those that are up once the payload is whole are tried again, once. After
+//! the commit nobody new begins.
 //!
 //! **Stragglers** are the lanes that still run at the commit. The record lists their servers as
 //! wanted; they go on in the background, and each that finishes has the record list its copy, as
@@ -229,7 +230,11 @@ impl Lanes {
                 Ok(receipt) => return self.settle(receipt).await,
                 Err(LaneError::GivenUp) => return,
                 Err(error) => {
-                    tracing::warn!(%server, %error, "a copy is not made there; the next server is asked");
+                    // That a server is down is told once, where its link is.
+                    match self.courier.transfer.is_up(server) {
+                        true => tracing::warn!(%server, %error, "a copy is not made there"),
+                        false => tracing::debug!(%server, %error, "a copy is not made there"),
+                    }
                     self.change(|board| {
                         board.running.retain(|running| running != server);
                         board.failed.push(server.clone());
@@ -271,8 +276,12 @@ impl Lanes {
         self.next_candidate()
     }
 
+    /// None after the commit: the record says who shall have a copy, and a wanted server fetches it.
     fn next_candidate(&self) -> Option<Candidate> {
         let mut board = self.board();
+        if board.committed.is_some() {
+            return None;
+        }
         let candidate = board.next.pop_front()?;
         board.running.push(candidate.server.clone());
         Some(candidate)
