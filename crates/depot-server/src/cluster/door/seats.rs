@@ -180,8 +180,8 @@ mod tests {
         let mut taken = Vec::new();
         for peer in 0..10 {
             let peer = name(&format!("peer{peer}"));
-            taken.extend((0..128).map_while(|_| seats.proven(Some(&peer), Class::Transfer)));
-            taken.iter().for_each(Seat::busy);
+            let one = |_| seats.proven(Some(&peer), Class::Transfer).inspect(Seat::busy);
+            taken.extend((0..most(Class::Transfer)).map_while(one));
         }
         assert_eq!(taken.len(), ALL_MAX);
         assert!(seats.proven(None, Class::Operator).is_none());
