@@ -32,12 +32,17 @@ fn nothing_is_lost(seeds: Range<u64>, plan: Plan) {
 
 #[test]
 fn three_servers_lose_nothing_that_was_acknowledged() {
-    nothing_is_lost(seeds(0..30), Plan { servers: 3 });
+    nothing_is_lost(seeds(0..30), Plan { servers: 3, shared: false });
 }
 
 #[test]
 fn five_servers_lose_nothing_that_was_acknowledged() {
-    nothing_is_lost(seeds(1000..1010), Plan { servers: 5 });
+    nothing_is_lost(seeds(1000..1010), Plan { servers: 5, shared: false });
+}
+
+#[test]
+fn clients_that_share_their_files_see_one_order() {
+    nothing_is_lost(seeds(2000..2020), Plan { servers: 3, shared: true });
 }
 
 /// Two processes are compared, not two runs in one: in which order a runtime lets go of its tasks
@@ -66,7 +71,7 @@ fn one_seed_is_one_story() {
 #[test]
 fn a_story_is_told() {
     let Ok(seed) = std::env::var(TELL) else { return };
-    for line in run(seed.parse().unwrap(), Plan { servers: 3 }).trace {
+    for line in run(seed.parse().unwrap(), Plan { servers: 3, shared: false }).trace {
         println!("told: {line}");
     }
 }
