@@ -22,7 +22,7 @@ use crate::catalogue::{
 };
 use crate::home::Home;
 use crate::seams::{Seams, blocking};
-use crate::volume::{BlobError, Sealed, Staging, Volume, VolumeError, layout};
+use crate::volume::{BlobError, Sealed, Staging, Verdict, Volume, VolumeError, layout};
 
 /// How many vouched hashes are remembered before a sweep makes them forgotten: 3 MiB of memory.
 const VOUCHED_MAX: usize = 65_536;
@@ -132,21 +132,26 @@ impl Custody {
         self.ask(vouch).await
     }
 
-    /// A reader found this copy bad: it is read again, and if it still is it goes into quarantine.
-    /// Nobody waits for that: reading it whole may take a while. A copy of another size than the
-    /// reader asked for is not bad: the question was.
-    pub fn condemn(&self, digest: Digest, size: u64) {
-        let volume = Arc::clone(&self.volume);
+    /// A reader found this copy bad, or not here though a record lists it: it is judged. Nobody
+    /// waits for that: reading it whole may take a while.
+    pub fn condemn(self: &Arc<Self>, digest: Digest) {
+        let custody = Arc::clone(self);
         drop(blocking::start(&self.seams.blocking, move || {
-            if matches!(volume.blob_size(&digest), Ok(Some(stored)) if stored != size) {
-                tracing::error!(blob = %digest, size, "asked for a copy of another size");
-                return;
-            }
-            if let Err(error) = volume.condemn(&digest, size) {
-                tracing::error!(blob = %digest, %error, "cannot put a bad copy into quarantine");
+            let judged = custody.volume.condemn(&digest);
+            if let Err(error) = judged.map(|verdict| custody.conclude(digest, verdict)) {
+                tracing::error!(blob = %digest, %error, "cannot judge a copy that is said to be bad");
             }
         }));
     }
+
+    /// The same where a copy was read up to `at` and was bad there; blocks, and says what it is.
+    pub fn condemn_at(&self, digest: Digest, at: u64) -> io::Result<Verdict> {
+        let verdict = self.volume.condemn_at(&digest, at)?;
+        self.conclude(digest, verdict);
+        Ok(verdict)
+    }
+
+    fn conclude(&self, _digest: Digest, _verdict: Verdict) {}
 
     /// Seconds of this server's running time: what things expire by.
     pub fn now(&self) -> u64 {

@@ -52,10 +52,16 @@ pub async fn recover(depot: &Depot, request: &Recover) -> Result<Reading, Refusa
         }
         let local = match custody.volume.open_blob(&hash, size.get()) {
             Ok(Some(mut blob)) => Some((blob.read(offset, CHUNK as usize), blob)),
-            Ok(None) => None,
+            Ok(None) => {
+                if record.held_by(&me) {
+                    tracing::error!(blob = %hash, "this server's copy is not here");
+                    custody.condemn(hash);
+                }
+                None
+            }
             Err(error) => {
                 tracing::error!(blob = %hash, %error, "this server's copy is bad");
-                custody.condemn(hash, size.get());
+                custody.condemn(hash);
                 None
             }
         };

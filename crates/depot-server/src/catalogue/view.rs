@@ -5,6 +5,7 @@
 //! absent row. A `View` keeps the pages of its moment from being used again, so it is not for
 //! keeping.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use redb::ReadTransaction;
 
 use super::Freshness;
 use super::fault::{Corrupt, StoreError};
-use super::record::{Incarnation, Namespace, Record, SweepNumber};
+use super::record::{Incarnation, Namespace, Record, SweepNumber, Version};
 use super::rows::{Row, Server};
 use super::store::Store;
 use super::tables::{self, CONTENTS, RECORDS, SERVERS};
@@ -38,6 +39,15 @@ pub enum ReadError {
 pub struct Wanted {
     /// The files that want a copy on that server.
     pub files: Vec<(Namespace, FileName)>,
+    /// Where to go on, if there may be more.
+    pub last: Option<(Namespace, FileName)>,
+}
+
+/// What [`View::held_since`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The contents.
+    pub contents: BTreeSet<Digest>,
     /// Where to go on, if there may be more.
     pub last: Option<(Namespace, FileName)>,
 }
@@ -201,23 +211,53 @@ impl View {
         after: Option<&(Namespace, FileName)>,
         limit: usize,
     ) -> Result<Wanted, ReadError> {
+        let mut files = Vec::new();
+        let last = self.walk(after, limit, |file, record| {
+            if record.wants(server) {
+                files.push(file);
+            }
+        })?;
+        Ok(Wanted { files, last })
+    }
+
+    /// Looks at as many files in the same way: the contents of those that are younger than `since`
+    /// and list this server as one that has proven its copy, each once.
+    pub fn held_since(
+        &self,
+        server: &ServerName,
+        since: Version,
+        after: Option<&(Namespace, FileName)>,
+        limit: usize,
+    ) -> Result<Held, ReadError> {
+        let mut contents = BTreeSet::new();
+        let last = self.walk(after, limit, |_, record| {
+            if record.version > since && record.held_by(server) {
+                contents.insert(record.digest);
+            }
+        })?;
+        Ok(Held { contents, last })
+    }
+
+    /// Shows the `limit` files behind `after`; the last one of them if there are more.
+    fn walk(
+        &self,
+        after: Option<&(Namespace, FileName)>,
+        limit: usize,
+        mut show: impl FnMut((Namespace, FileName), Record),
+    ) -> Result<Option<(Namespace, FileName)>, ReadError> {
         self.store.reading(|| {
             let records = self.transaction.open_table(RECORDS)?;
             let after = after.map(|(namespace, name)| tables::record_key(namespace, name.as_str()));
-            let mut wanted = Wanted { files: Vec::new(), last: None };
             let rows = records.range::<&[u8]>(behind(after.as_deref().unwrap_or_default()))?;
             for (looked, row) in (1..).zip(rows) {
                 let (key, row) = row?;
                 let file = tables::split_record_key(key.value())?;
-                if Record::unseal(key.value(), row.value())?.wants(server) {
-                    wanted.files.push(file.clone());
-                }
+                show(file.clone(), Record::unseal(key.value(), row.value())?);
                 if looked == limit {
-                    wanted.last = Some(file);
-                    break;
+                    return Ok(Some(file));
                 }
             }
-            Ok(wanted)
+            Ok(None)
         })
     }
 

@@ -1,5 +1,5 @@
-//! The operator's commands: found a cluster, see how it is, admit a server. They are clients of the
-//! peer ports that the configuration names; nothing of theirs happens in this process.
+//! The operator's commands: found a cluster, see how it is, admit a server, have copies read again.
+//! They are clients of the peer ports that the configuration names; nothing of theirs happens in this process.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -11,7 +11,9 @@ use crate::cluster::members::Members;
 use crate::cluster::{ClusterId, Proven};
 use crate::config::{Config, Selection, Server};
 use crate::exit::Exit;
-use crate::operator::{self, AskError, Founding, MemberStatus, Question, Reply, Status};
+use crate::operator::{
+    self, AskError, BadCopy, Founding, MemberStatus, Question, Reply, ScrubStatus, Status,
+};
 use crate::seams::Seams;
 use crate::telemetry;
 
@@ -47,6 +49,8 @@ pub enum Operation {
     Status,
     /// Take a server of the file into the cluster.
     Admit(ServerName),
+    /// Have a server of the file, or all, read their copies again.
+    Scrub(Option<ServerName>),
 }
 
 /// Carries out an operator's command on the cluster of a file: what comes of it on stdout, what is
@@ -65,6 +69,7 @@ pub fn operate(path: &Path, operation: &Operation) -> Exit {
                 Operation::Init => operator.init().await,
                 Operation::Status => operator.status().await,
                 Operation::Admit(server) => operator.admit(server).await,
+                Operation::Scrub(server) => operator.scrub(server.as_ref()).await,
             }
         }),
         Err(error) => Err(Failed::Output(error)),
@@ -165,9 +170,7 @@ impl Operator {
     /// The catalogue first, then the folder, then the vote: cut short anywhere, it can be begun
     /// again.
     async fn admit(&self, name: &ServerName) -> Result<(), Failed> {
-        let Some(server) = self.config.servers().iter().find(|server| server.name == *name) else {
-            return Err(Failed::Refused(format!("the configuration has no server \"{name}\"")));
-        };
+        let server = self.server(name)?;
         let (met, _) = self.look(server).await?;
         self.check_list(server, &met)?;
         let leader = self.leader(LEADER_WITHIN).await?;
@@ -196,6 +199,37 @@ impl Operator {
         self.votes(name).await?;
         writeln!(io::stdout().lock(), "{name} is a server of the cluster {}", hex(&cluster))?;
         Ok(())
+    }
+
+    /// Begins it, and says so; all of them are asked even where one can't be. A witness has nothing
+    /// to read.
+    async fn scrub(&self, name: Option<&ServerName>) -> Result<(), Failed> {
+        let servers: Vec<&Server> = match name {
+            Some(name) => vec![self.server(name)?],
+            None => self.config.servers().iter().filter(|server| !server.witness).collect(),
+        };
+        let mut done = Ok(());
+        for server in servers {
+            let failed = match self.ask(server, &Question::Scrub, DONE_WITHIN).await {
+                Ok((_, Reply::Scrubbing)) => {
+                    writeln!(io::stdout().lock(), "{} reads its copies again", server.name)?;
+                    continue;
+                }
+                Ok((_, other)) => unexpected(server, other),
+                Err(error) => error.into(),
+            };
+            match done {
+                Ok(()) => done = Err(failed),
+                Err(_) => super::tell(&format!("error: {}\n", telemetry::chain(&failed))),
+            }
+        }
+        done
+    }
+
+    fn server(&self, name: &ServerName) -> Result<&Server, Failed> {
+        let named = self.config.servers().iter().find(|server| server.name == *name);
+        let none = || Failed::Refused(format!("the configuration has no server \"{name}\""));
+        named.ok_or_else(none)
     }
 
     /// Waits until a server has caught up and votes, in the life that its folder has.
@@ -329,6 +363,9 @@ fn describe(
             members.collect::<Vec<_>>().join(", ")
         )?;
     }
+    if let Some(scrub) = &status.scrub {
+        describe_scrub(scrub, output)?;
+    }
     for peer in &status.peers {
         let (name, since) = (&peer.name, seconds(peer.since));
         match &peer.why {
@@ -342,6 +379,26 @@ fn describe(
         }
     }
     Ok(())
+}
+
+fn describe_scrub(scrub: &ScrubStatus, output: &mut impl Write) -> io::Result<()> {
+    let percent = |shard: u8| u32::from(shard) * 100 / 256;
+    let (round, read) = (scrub.rounds + 1, percent(scrub.shard));
+    write!(output, "  scrub: round {round} at {read} % since {}", seconds(scrub.began))?;
+    write!(output, ", new copies {} ago", seconds(scrub.fresh))?;
+    if let Some(shard) = scrub.pass {
+        write!(output, ", reading everything now: {} %", percent(shard))?;
+    }
+    write!(output, ", {} read since the start", scrub.read)?;
+    match scrub.bad {
+        0 => write!(output, ", none was ever bad")?,
+        bad => write!(output, ", BAD so far: {bad}")?,
+    }
+    for BadCopy { digest, ago } in &scrub.found {
+        let prefix: String = digest.chars().take(12).collect();
+        write!(output, ", {prefix} {} ago", seconds(*ago))?;
+    }
+    writeln!(output)
 }
 
 fn seconds(seconds: u64) -> humantime::FormattedDuration {

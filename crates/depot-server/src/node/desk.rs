@@ -17,6 +17,7 @@ use crate::home::{Found, Home, Identity, Vacant};
 use crate::operator::{
     self, CatalogueStatus, Founding, MemberStatus, PeerStatus, Question, Reply, Status,
 };
+use crate::repair::scrub::Scrubber;
 use crate::seams::{Disk, Seams, blocking};
 use crate::telemetry;
 
@@ -40,6 +41,7 @@ struct Open {
     catalogue: Arc<RaftCatalogue>,
     custody: Arc<Custody>,
     links: Option<Arc<Links>>,
+    scrubber: Arc<Scrubber>,
 }
 
 impl Desk {
@@ -62,9 +64,10 @@ impl Desk {
         catalogue: Arc<RaftCatalogue>,
         custody: Arc<Custody>,
         links: Option<Arc<Links>>,
+        scrubber: Arc<Scrubber>,
     ) {
         // A server comes to serve once in its life.
-        drop(self.open.set(Open { catalogue, custody, links }));
+        drop(self.open.set(Open { catalogue, custody, links, scrubber }));
     }
 
     async fn answer(&self, question: Question) -> Reply {
@@ -72,6 +75,7 @@ impl Desk {
             Question::Found(founding) => self.found(founding).await,
             Question::Status => Reply::Status(Box::new(self.status().await)),
             Question::Admit { server } => self.admit(&server).await,
+            Question::Scrub => self.scrub(),
         }
     }
 
@@ -112,8 +116,11 @@ impl Desk {
             peers: Vec::new(),
             room: 0,
             suspect: false,
+            scrub: None,
         };
-        let Some(Open { catalogue, custody, links }) = self.open.get() else { return status };
+        let Some(Open { catalogue, custody, links, scrubber }) = self.open.get() else {
+            return status;
+        };
         let now = catalogue.status();
         let member = |member: &crate::catalogue::members::MemberStatus| MemberStatus {
             server: member.server.clone(),
@@ -141,6 +148,7 @@ impl Desk {
         status.peers = peers.collect();
         let volume = Arc::clone(&custody.volume);
         status.suspect = volume.faults() > 0;
+        status.scrub = Some(scrubber.status());
         match blocking::run(&self.seams.blocking, move || volume.room()).await {
             Ok(Ok(room)) => status.room = room,
             Ok(Err(error)) => tracing::warn!(%error, "cannot ask for room"),
@@ -166,6 +174,14 @@ impl Desk {
             }
             Err(error) => Reply::Refused(telemetry::chain(&error)),
         }
+    }
+
+    fn scrub(&self) -> Reply {
+        let Some(Open { scrubber, .. }) = self.open.get() else {
+            return Reply::Refused("it waits to be founded or admitted, and has no copies".into());
+        };
+        scrubber.command();
+        Reply::Scrubbing
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Waiting>> {

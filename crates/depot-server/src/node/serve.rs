@@ -18,7 +18,8 @@ use crate::custody::Custody;
 use crate::depot::{Depot, STRAGGLERS};
 use crate::home::Found;
 use crate::repair::heal::Healer;
-use crate::repair::{housekeeping, scrub, sweep};
+use crate::repair::scrub::Scrubber;
+use crate::repair::{housekeeping, sweep};
 use crate::seams::{Disk, Seams, blocking};
 use crate::session::Shared;
 use crate::start_number::StartNumber;
@@ -107,13 +108,15 @@ impl Site {
         };
         let transfers = Arc::new(TransferService::new(courier.clone(), &self.members));
         self.door.set_service(Service::Transfer, transfers as _);
+        let scrubber = self.scrubber(&seams, &custody).await?;
+        self.tasks.spawn(Arc::clone(&scrubber).run(self.tasks.clone()));
         self.work(&seams, &courier, number, events, links.as_deref());
         let depot = Arc::new(self.depot(courier));
         if let Some(links) = &links {
             // Set once: a server comes to serve once in its life.
             drop(self.links.set(Arc::clone(links)));
         }
-        self.desk.open(catalogue, custody, links);
+        self.desk.open(catalogue, custody, links, scrubber);
         drop(self.shared.depot.set(depot));
         Ok(())
     }
@@ -195,6 +198,18 @@ impl Site {
         }
     }
 
+    /// What reads the copies again, where it was.
+    async fn scrubber(
+        &self,
+        seams: &Seams,
+        custody: &Arc<Custody>,
+    ) -> Result<Arc<Scrubber>, StartError> {
+        let (custody, seams, disk) = (Arc::clone(custody), seams.clone(), Arc::clone(&self.disk));
+        let (blocking, settings) = (Arc::clone(&seams.blocking), self.settings.volume.clone());
+        let load = move || Scrubber::load(custody, seams, disk, &settings);
+        Ok(blocking::run(&blocking, load).await?)
+    }
+
     /// What goes on in the background.
     fn work(
         &self,
@@ -211,7 +226,6 @@ impl Site {
         }
         tasks.spawn(hear(events, Arc::clone(custody), healer, tasks.clone()));
         tasks.spawn(sweep::run(Arc::clone(custody), seams.clone(), tasks.clone()));
-        tasks.spawn(scrub::run(Arc::clone(custody), seams.clone(), tasks.clone()));
         tasks.spawn(housekeeping::run(Arc::clone(custody), seams.clone(), number, tasks.clone()));
     }
 }
