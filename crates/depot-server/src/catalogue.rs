@@ -7,7 +7,8 @@
 //! From the bottom: [`record`] and [`command`] are the words; `rows`, `stored` and `log_rows` are
 //! how they lie on disk, `tables` and `log_tables` where; `machine` applies a command to the tables;
 //! `backend`, `header` and `overlay` stand between redb and the [`Disk`](crate::seams::Disk);
-//! [`store`] founds, opens and checks the file, `migrate` brings an old one up to date.
+//! `opening` founds, checks and opens the file, `migrate` brings an old one up to date, and [`store`]
+//! writes it and gives up at the first fault.
 //!
 //! On that stands the consensus: [`consensus`] has its types and [`runtime`] its runtime, `storage`
 //! keeps its log and tables, [`snapshot`] brings a server that lags up to date, [`peers`] and
@@ -28,6 +29,7 @@ pub mod members;
 mod messages;
 mod migrate;
 mod network;
+mod opening;
 mod overlay;
 pub mod peers;
 mod propose;
@@ -39,6 +41,7 @@ mod rows;
 pub mod runtime;
 mod serve;
 pub mod snapshot;
+mod standing;
 mod storage;
 pub mod store;
 mod stored;
@@ -56,8 +59,9 @@ pub use record::{
     Holder, HolderId, HolderState, Incarnation, Namespace, OperationId, Receipt, Record,
     SweepNumber, Version,
 };
+pub use standing::{Servers, Standing};
 pub use store::{Founding, Identity, OpenError, Store, StoreSettings};
-pub use view::{ReadError, View};
+pub use view::{Page, ReadError, View};
 
 /// How much a [`View`] may lag behind what others were told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +93,10 @@ pub trait Catalogue: Send + Sync {
     /// A snapshot that shows every change acknowledged before this was called, or, where no
     /// majority answers, the local one ([`View::freshness`]).
     async fn view(&self) -> Result<View, ReadError>;
+
+    /// Whether this server leads: it alone sees to what concerns all of them. Another may believe
+    /// the same for a while; what they do meanwhile must be harmless twice.
+    fn leads(&self) -> bool;
 
     /// Whether a majority was reached within the last 5 s. Without one, changes are refused at once
     /// and views are local ones.

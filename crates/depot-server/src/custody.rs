@@ -15,7 +15,7 @@ use std::time::Duration;
 use depot_protocol::Digest;
 use tokio::sync::Notify;
 
-use crate::catalogue::command::Sweep;
+use crate::catalogue::command::{Lost, Sweep};
 use crate::catalogue::{
     Catalogue, Command, Freshness, Incarnation, Outcome, ProposeError, ReadError, Receipt,
     SweepNumber, View,
@@ -61,6 +61,10 @@ pub struct Custody {
     orphans: Mutex<BTreeSet<Digest>>,
     /// Wakes the sweeper.
     pub orphaned: Notify,
+    /// Copies that are bad or gone, and of which the catalogue is not told yet.
+    lost: Mutex<BTreeSet<Digest>>,
+    /// Wakes who tells it.
+    pub lost_any: Notify,
     /// One sweep at a time.
     sweeping: tokio::sync::Mutex<()>,
 }
@@ -83,6 +87,8 @@ impl Custody {
             trash,
             orphans: Mutex::default(),
             orphaned: Notify::new(),
+            lost: Mutex::default(),
+            lost_any: Notify::new(),
             sweeping: tokio::sync::Mutex::default(),
         }
     }
@@ -151,7 +157,49 @@ impl Custody {
         Ok(verdict)
     }
 
-    fn conclude(&self, _digest: Digest, _verdict: Verdict) {}
+    fn conclude(&self, digest: Digest, verdict: Verdict) {
+        match verdict {
+            Verdict::Good => {}
+            Verdict::Bad | Verdict::Absent => self.lost(digest),
+        }
+    }
+
+    /// This server's copy is bad, or not here: whoever runs `repair::lost` tells the catalogue, as
+    /// often as it takes, if any record counts it. Where it is said of a copy that is good after all,
+    /// that copy does not count until the healer has read it.
+    pub fn lost(&self, digest: Digest) {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+        self.lost_any.notify_one();
+    }
+
+    /// Tells the catalogue of one copy that was lost. `None`: there was none to tell of.
+    pub async fn tell_lost(self: &Arc<Self>) -> Option<Result<Digest, CustodyError>> {
+        let first = self.lost.lock().unwrap_or_else(PoisonError::into_inner).pop_first();
+        let digest = first?;
+        let told = self.tell_lost_copy(digest).await;
+        if told.is_err() {
+            self.lost(digest);
+        }
+        Some(told.map(|()| digest))
+    }
+
+    async fn tell_lost_copy(self: &Arc<Self>, digest: Digest) -> Result<(), CustodyError> {
+        let identity = self.home.identity();
+        let (server, incarnation) = (identity.server.clone(), Incarnation(identity.incarnation));
+        // A receipt that was given for it may not be listed yet: from the next sweep on it is good
+        // for nothing, and who holds it asks again.
+        if self.volume.has_vouched(&digest) {
+            self.sweep().await?;
+        }
+        let (view, asked) = (self.latest().await?, server.clone());
+        let counts = move || view.counts_blob(&digest, (&asked, incarnation));
+        if blocking::run(&self.seams.blocking, counts).await?? {
+            tracing::warn!(blob = %digest, "this server's copy is lost; another is made");
+            let lost = Command::Lost(Lost { server, incarnation, digest });
+            self.catalogue.propose(lost).await?;
+        }
+        Ok(())
+    }
 
     /// Seconds of this server's running time: what things expire by.
     pub fn now(&self) -> u64 {

@@ -2,5 +2,6 @@
 
 pub mod heal;
 pub mod housekeeping;
+pub mod lost;
 pub mod scrub;
 pub mod sweep;

@@ -231,6 +231,11 @@ impl Volume {
         lock(&self.given).hashes.len()
     }
 
+    /// Whether this blob was vouched for since the last sweep.
+    pub fn has_vouched(&self, digest: &Digest) -> bool {
+        lock(&self.given).hashes.contains(digest)
+    }
+
     /// Every blob of one of the 256 shards; what else lies there is reported and left alone.
     pub fn shard(&self, first_byte: u8) -> io::Result<Vec<Digest>> {
         let dir = layout::shard(first_byte);

@@ -150,7 +150,7 @@ async fn hear(mut events: mpsc::Receiver<Event>, healer: Arc<Healer>) {
         match event {
             Event::Wanted { namespace, name } => healer.want(namespace, name),
             Event::LookAtAll => healer.look_at_all(),
-            Event::Released(_) => {}
+            Event::Released(_) | Event::Surplus { .. } | Event::Servers => {}
         }
     }
 }
@@ -235,6 +235,10 @@ impl Catalogue for Moody {
 
     async fn view(&self) -> Result<View, ReadError> {
         self.inner.view().await
+    }
+
+    fn leads(&self) -> bool {
+        self.inner.leads()
     }
 
     fn has_quorum(&self) -> bool {

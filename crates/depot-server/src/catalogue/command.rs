@@ -23,6 +23,14 @@ pub enum Command {
     AddCopy(AddCopy),
     /// A server begins a life.
     Admit(Admit),
+    /// A server is gone for long, or is back.
+    Away(Away),
+    /// A server's copy is bad or gone.
+    Lost(Lost),
+    /// More servers shall have a copy.
+    Want(Want),
+    /// A server's copy is one too many.
+    Leave(Leave),
 }
 
 impl Command {
@@ -42,7 +50,11 @@ impl Command {
                 }
                 Command::Remove(remove) => remove.name.as_str().len(),
                 Command::AddCopy(copy) => copy.name.as_str().len() + SERVER,
-                Command::Sweep(_) | Command::Admit(_) => SERVER,
+                Command::Want(want) => want.name.as_str().len() + SERVER * want.servers.len(),
+                Command::Leave(leave) => leave.name.as_str().len() + SERVER,
+                Command::Sweep(_) | Command::Admit(_) | Command::Away(_) | Command::Lost(_) => {
+                    SERVER
+                }
             }
     }
 }
@@ -140,6 +152,60 @@ pub struct Admit {
     pub incarnation: Incarnation,
 }
 
+/// A server is gone for long, or is back: while it is away its copies don't count. One fact for
+/// each server, whatever it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Away {
+    /// Which server.
+    pub server: ServerName,
+    /// Its current life; refused on any other.
+    pub incarnation: Incarnation,
+    /// Whether it is gone.
+    pub away: bool,
+}
+
+/// A holder's own word that its copy of a content is bad or gone: in every record of the content it
+/// is wanted again. Nobody else says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// Whose copy.
+    pub server: ServerName,
+    /// In which life it had it.
+    pub incarnation: Incarnation,
+    /// Of which content.
+    pub digest: Digest,
+}
+
+/// More servers shall have a copy. The record stays the same version, of the same request. A server
+/// that is listed for a copy of an earlier life is one that shall have a copy, too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Want {
+    /// Whose.
+    pub namespace: Namespace,
+    /// Which file.
+    pub name: FileName,
+    /// The version that the proposer read.
+    pub version: Version,
+    /// Who shall have one.
+    pub servers: Vec<ServerName>,
+}
+
+/// A server takes itself out of a record: refused unless one more than the wished replicas of
+/// others count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leave {
+    /// Whose.
+    pub namespace: Namespace,
+    /// Which file.
+    pub name: FileName,
+    /// The version that it read.
+    pub version: Version,
+    /// Who leaves.
+    pub server: ServerName,
+    /// Its current life.
+    pub incarnation: Incarnation,
+}
+
 /// A command has its place in the order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
@@ -151,7 +217,7 @@ pub struct Applied {
     pub released: Option<Digest>,
 }
 
-/// What came of a command. Only the first four change anything.
+/// What came of a command. Only the first four and `Noted` change anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The record is now this one: by this command, or by an earlier copy of the same request.
@@ -189,5 +255,12 @@ pub enum Outcome {
     SweepOutOfTurn {
         /// The server's number now; none where no such server is known.
         current: Option<SweepNumber>,
+    },
+    /// What was said of a server stands (or did already).
+    Noted,
+    /// A holder can't leave: too few others count.
+    Needed {
+        /// How many do.
+        others: u64,
     },
 }

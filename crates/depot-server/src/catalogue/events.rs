@@ -4,7 +4,7 @@
 use depot_protocol::{Digest, FileName, ServerName};
 use tokio::sync::mpsc;
 
-use super::machine::Change;
+use super::machine::Changes;
 use super::record::Namespace;
 
 /// So many wait to be heard.
@@ -22,6 +22,15 @@ pub enum Event {
         /// Which.
         name: FileName,
     },
+    /// A record lists this server, and more servers than it wishes for have proven a copy.
+    Surplus {
+        /// Whose file.
+        namespace: Namespace,
+        /// Which.
+        name: FileName,
+    },
+    /// A server went away, came back or began another life: other copies count than before.
+    Servers,
     /// Events were dropped, or a snapshot came in the place of many commands: look at everything.
     LookAtAll,
 }
@@ -37,8 +46,11 @@ impl Events {
     }
 
     /// Tells what these changes mean to this server.
-    pub(super) fn tell(&self, server: &ServerName, changes: &[Change]) {
-        for change in changes {
+    pub(super) fn tell(&self, server: &ServerName, changes: &Changes) {
+        if changes.servers {
+            self.put(Event::Servers);
+        }
+        for change in &changes.files {
             let (before, after) = (change.before.as_ref(), change.after.as_ref());
             if let Some(before) = before.filter(|before| before.lists(server))
                 && !after.is_some_and(|after| after.digest == before.digest && after.lists(server))
@@ -51,6 +63,12 @@ impl Events {
             {
                 let (namespace, name) = (change.namespace, change.name.clone());
                 self.put(Event::Wanted { namespace, name });
+            }
+            if let Some(after) = after.filter(|after| after.lists(server))
+                && after.confirmed().count() > usize::from(after.replicas.get()) + 1
+            {
+                let (namespace, name) = (change.namespace, change.name.clone());
+                self.put(Event::Surplus { namespace, name });
             }
         }
     }

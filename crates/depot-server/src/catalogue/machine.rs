@@ -4,15 +4,16 @@
 //! Called with the commands in their order, many in one transaction; the index of the last one is
 //! written in the same transaction.
 
-use depot_protocol::{FileName, ServerName};
+mod copies;
 
-use super::command::{AddCopy, Admit, Applied, Command, Outcome, Put, Remove, SetReplicas, Sweep};
+use depot_protocol::FileName;
+
+use super::command::{Admit, Applied, Away, Command, Outcome, Put, Remove, SetReplicas, Sweep};
 use super::fault::StoreError;
-use super::record::{
-    Holder, HolderId, HolderState, Namespace, Receipt, Record, SweepNumber, Version,
-};
+use super::record::{Holder, Namespace, Receipt, Record, Version};
 use super::rows::Server;
 use super::tables::Tables;
+use copies::{confirm, want};
 
 /// So many removed names are remembered, the last ones. The same on every server, or their tables
 /// would differ.
@@ -27,24 +28,31 @@ pub(super) struct Change {
     pub(super) after: Option<Record>,
 }
 
-/// Applies commands in their order, each at the index after the one before. `changes` gets what
-/// they did to files.
+/// What commands did.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    pub(super) files: Vec<Change>,
+    /// A server went away, came back or began another life.
+    pub(super) servers: bool,
+}
+
+/// Applies commands in their order, each at the index after the one before.
 pub(super) fn apply_all<'c>(
     tables: &mut Tables<'_>,
     commands: impl IntoIterator<Item = &'c Command>,
-    changes: &mut Vec<Change>,
+    changes: &mut Changes,
 ) -> Result<Vec<Applied>, StoreError> {
     let mut index = tables.applied()?;
     let mut applied = Vec::new();
     for command in commands {
         index += 1;
-        let (outcome, change) = apply(tables, index, command)?;
-        let released = change.as_ref().and_then(|change| {
+        let known = changes.files.len();
+        let outcome = apply(tables, index, command, changes)?;
+        let released = changes.files.iter().skip(known).find_map(|change| {
             let (before, after) = (change.before.as_ref()?.digest, change.after.as_ref());
             (after.map(|after| after.digest) != Some(before)).then_some(before)
         });
         applied.push(Applied { index, outcome, released });
-        changes.extend(change);
     }
     tables.set_applied(index)?;
     Ok(applied)
@@ -54,50 +62,66 @@ fn apply(
     tables: &mut Tables<'_>,
     index: u64,
     command: &Command,
-) -> Result<(Outcome, Option<Change>), StoreError> {
+    changes: &mut Changes,
+) -> Result<Outcome, StoreError> {
+    let files = &mut changes.files;
     match command {
         Command::Put(put) => {
-            let before = tables.record(&put.namespace, &put.name)?;
-            let outcome = apply_put(tables, index, put, before.as_ref())?;
-            Ok(changed(outcome, &put.namespace, &put.name, before))
+            on_file(tables, files, (&put.namespace, &put.name), |tables, before| {
+                apply_put(tables, index, put, before)
+            })
         }
-        Command::SetReplicas(change) => {
-            let before = tables.record(&change.namespace, &change.name)?;
-            let outcome = apply_set_replicas(tables, index, change, before.as_ref())?;
-            Ok(changed(outcome, &change.namespace, &change.name, before))
+        Command::SetReplicas(set) => {
+            on_file(tables, files, (&set.namespace, &set.name), |tables, before| {
+                apply_set_replicas(tables, index, set, before)
+            })
         }
         Command::Remove(remove) => {
-            let before = tables.record(&remove.namespace, &remove.name)?;
-            let outcome = apply_remove(tables, index, remove, before.as_ref())?;
-            Ok(changed(outcome, &remove.namespace, &remove.name, before))
+            on_file(tables, files, (&remove.namespace, &remove.name), |tables, before| {
+                apply_remove(tables, index, remove, before)
+            })
         }
         Command::AddCopy(copy) => {
-            let before = tables.record(&copy.namespace, &copy.name)?;
-            let outcome = apply_add_copy(tables, copy, before.as_ref())?;
-            Ok(changed(outcome, &copy.namespace, &copy.name, before))
+            on_file(tables, files, (&copy.namespace, &copy.name), |tables, before| {
+                copies::apply_add_copy(tables, copy, before)
+            })
         }
-        Command::Sweep(sweep) => Ok((apply_sweep(tables, sweep)?, None)),
-        Command::Admit(admit) => Ok((apply_admit(tables, admit)?, None)),
+        Command::Want(want) => {
+            on_file(tables, files, (&want.namespace, &want.name), |tables, before| {
+                copies::apply_want(tables, want, before)
+            })
+        }
+        Command::Leave(leave) => {
+            on_file(tables, files, (&leave.namespace, &leave.name), |tables, before| {
+                copies::apply_leave(tables, leave, before)
+            })
+        }
+        Command::Lost(lost) => copies::apply_lost(tables, lost, files),
+        Command::Sweep(sweep) => apply_sweep(tables, sweep),
+        Command::Admit(admit) => apply_admit(tables, admit, changes),
+        Command::Away(away) => apply_away(tables, away, changes),
     }
 }
 
-/// The outcome, and what it did to the file if it did anything.
-fn changed(
-    outcome: Outcome,
-    namespace: &Namespace,
-    name: &FileName,
-    before: Option<Record>,
-) -> (Outcome, Option<Change>) {
+/// Does something to a file, and notes what it did if it did anything.
+fn on_file<'t>(
+    tables: &mut Tables<'t>,
+    files: &mut Vec<Change>,
+    (namespace, name): (&Namespace, &FileName),
+    change: impl FnOnce(&mut Tables<'t>, Option<&Record>) -> Result<Outcome, StoreError>,
+) -> Result<Outcome, StoreError> {
+    let before = tables.record(namespace, name)?;
+    let outcome = change(tables, before.as_ref())?;
     let after = match &outcome {
         Outcome::Done(record) => Some(record.clone()),
         Outcome::Removed => None,
-        _ => return (outcome, None),
+        _ => return Ok(outcome),
     };
-    if before == after {
-        return (outcome, None); // a late duplicate
+    // A late duplicate changes nothing.
+    if before != after {
+        files.push(Change { namespace: *namespace, name: name.clone(), before, after });
     }
-    let change = Change { namespace: *namespace, name: name.clone(), before, after };
-    (outcome, Some(change))
+    Ok(outcome)
 }
 
 fn apply_put(
@@ -175,24 +199,6 @@ fn holders(before: &[Holder], put: &Put) -> Vec<Holder> {
     holders
 }
 
-fn confirm(holders: &mut Vec<Holder>, receipt: &Receipt) {
-    let who = HolderId::Server(receipt.server.clone());
-    let state = HolderState::Confirmed { incarnation: receipt.incarnation };
-    match holders.iter_mut().find(|holder| holder.who == who) {
-        Some(holder) => holder.state = state,
-        None => holders.push(Holder { who, state }),
-    }
-}
-
-fn want(holders: &mut Vec<Holder>, wanted: &[ServerName]) {
-    for server in wanted {
-        let who = HolderId::Server(server.clone());
-        if !holders.iter().any(|holder| holder.who == who) {
-            holders.push(Holder { who, state: HolderState::Wanted });
-        }
-    }
-}
-
 fn apply_set_replicas(
     tables: &mut Tables<'_>,
     index: u64,
@@ -232,24 +238,11 @@ fn apply_remove(
     Ok(Outcome::Removed)
 }
 
-fn apply_add_copy(
+fn apply_admit(
     tables: &mut Tables<'_>,
-    copy: &AddCopy,
-    before: Option<&Record>,
+    admit: &Admit,
+    changes: &mut Changes,
 ) -> Result<Outcome, StoreError> {
-    let Some(before) = before.filter(|before| before.version == copy.version) else {
-        return Ok(Outcome::Moved { current: before.cloned() });
-    };
-    if let Some(refusal) = check_receipts(tables, std::slice::from_ref(&copy.receipt))? {
-        return Ok(refusal);
-    }
-    let mut record = before.clone();
-    confirm(&mut record.holders, &copy.receipt);
-    tables.put_record(&copy.namespace, &copy.name, Some(before), &record)?;
-    Ok(Outcome::Done(record))
-}
-
-fn apply_admit(tables: &mut Tables<'_>, admit: &Admit) -> Result<Outcome, StoreError> {
     let (server, incarnation) = (&admit.server, admit.incarnation);
     match tables.server(server)? {
         Some(now) if now.incarnation == incarnation => {} // a late duplicate
@@ -257,9 +250,30 @@ fn apply_admit(tables: &mut Tables<'_>, admit: &Admit) -> Result<Outcome, StoreE
             let current = Some(now.incarnation);
             return Ok(Outcome::WrongIncarnation { server: server.clone(), current });
         }
-        _ => tables.set_server(server, Server { incarnation, sweep: SweepNumber(0) })?,
+        _ => {
+            tables.set_server(server, Server::new(incarnation))?;
+            changes.servers = true;
+        }
     }
     Ok(Outcome::Admitted)
+}
+
+fn apply_away(
+    tables: &mut Tables<'_>,
+    said: &Away,
+    changes: &mut Changes,
+) -> Result<Outcome, StoreError> {
+    let Away { server, incarnation, away } = said;
+    let now = tables.server(server)?;
+    let Some(now) = now.filter(|now| now.incarnation == *incarnation) else {
+        let (server, current) = (server.clone(), now.map(|now| now.incarnation));
+        return Ok(Outcome::WrongIncarnation { server, current });
+    };
+    if now.away != *away {
+        tables.set_server(server, Server { away: *away, ..now })?;
+        changes.servers = true;
+    }
+    Ok(Outcome::Noted)
 }
 
 fn apply_sweep(tables: &mut Tables<'_>, sweep: &Sweep) -> Result<Outcome, StoreError> {

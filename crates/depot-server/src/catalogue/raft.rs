@@ -213,6 +213,10 @@ impl Catalogue for RaftCatalogue {
         self.inner.store.view(freshness)
     }
 
+    fn leads(&self) -> bool {
+        !self.inner.store.is_down() && leads(&self.inner.raft.metrics().borrow())
+    }
+
     fn has_quorum(&self) -> bool {
         self.inner.has_quorum()
     }

@@ -19,7 +19,7 @@ use super::record::{
     Holder, HolderId, HolderState, Incarnation, OperationId, Record, SweepNumber, Version,
 };
 
-/// The format that this program writes.
+/// The format of rows that never had another one.
 const FORMAT: u8 = 1;
 const CRC_LEN: usize = 8;
 
@@ -28,6 +28,9 @@ pub(super) trait Row: Sized {
     /// Its form on disk.
     type Stored: Serialize + DeserializeOwned;
 
+    /// The format of that form, the only one that is written.
+    const FORMAT: u8 = FORMAT;
+
     fn store(&self) -> Self::Stored;
 
     /// What a whole row says may still break a rule; then this tells which.
@@ -35,7 +38,7 @@ pub(super) trait Row: Sized {
 
     /// The sealed row of this value under `key`.
     fn seal(&self, key: &[u8]) -> Vec<u8> {
-        let mut row = postcard::to_extend(&self.store(), vec![FORMAT])
+        let mut row = postcard::to_extend(&self.store(), vec![Self::FORMAT])
             .expect("numbers, strings and lists encode into memory");
         let crc = checksum(key, &row);
         row.extend_from_slice(&crc.to_le_bytes());
@@ -50,19 +53,33 @@ pub(super) trait Row: Sized {
             return Err(Corrupt::new("a row does not have its checksum"));
         }
         let (format, encoded) = body.split_first().ok_or_else(|| Corrupt::new("a row is empty"))?;
-        if *format != FORMAT {
-            return Err(Corrupt::new(format!(
-                "a row has format {format}, which this program does not read: \
-                 start the newer program that wrote it"
-            )));
-        }
-        let (stored, rest) = postcard::take_from_bytes(encoded)
-            .map_err(|error| Corrupt::new(format!("a row cannot be decoded: {error}")))?;
-        if !rest.is_empty() {
-            return Err(Corrupt::new("a row goes on behind its end"));
-        }
+        let stored = if *format == Self::FORMAT {
+            decode(encoded)?
+        } else {
+            Self::earlier(*format, encoded).ok_or_else(|| {
+                Corrupt::new(format!(
+                    "a row has format {format}, which this program does not read: \
+                     start the newer program that wrote it"
+                ))
+            })??
+        };
         Self::load(stored).map_err(|rule| Corrupt::new(format!("a row breaks a rule: {rule}")))
     }
+
+    /// What an earlier release wrote, in the form of this one; none where there is no such format.
+    fn earlier(_format: u8, _encoded: &[u8]) -> Option<Result<Self::Stored, Corrupt>> {
+        None
+    }
+}
+
+/// The whole of a row's body.
+fn decode<T: DeserializeOwned>(encoded: &[u8]) -> Result<T, Corrupt> {
+    let (stored, rest) = postcard::take_from_bytes(encoded)
+        .map_err(|error| Corrupt::new(format!("a row cannot be decoded: {error}")))?;
+    if !rest.is_empty() {
+        return Err(Corrupt::new("a row goes on behind its end"));
+    }
+    Ok(stored)
 }
 
 fn checksum(key: &[u8], body: &[u8]) -> u64 {
@@ -141,10 +158,32 @@ impl Row for Identity {
 pub(super) struct Server {
     pub(super) incarnation: Incarnation,
     pub(super) sweep: SweepNumber,
+    /// Gone for long: its copies don't count.
+    pub(super) away: bool,
+}
+
+impl Server {
+    /// One that begins a life.
+    pub(super) fn new(incarnation: Incarnation) -> Self {
+        Server { incarnation, sweep: SweepNumber(0), away: false }
+    }
+
+    /// Whether a copy that it proved in this life counts now.
+    pub(super) fn counts(&self, incarnation: Incarnation) -> bool {
+        self.incarnation == incarnation && !self.away
+    }
 }
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct StoredServer {
+    incarnation: u64,
+    sweep: u64,
+    away: bool,
+}
+
+/// Format 1: nobody was ever away.
+#[derive(Serialize, Deserialize)]
+struct StoredServer1 {
     incarnation: u64,
     sweep: u64,
 }
@@ -152,14 +191,24 @@ pub(super) struct StoredServer {
 impl Row for Server {
     type Stored = StoredServer;
 
+    const FORMAT: u8 = 2;
+
     fn store(&self) -> StoredServer {
-        StoredServer { incarnation: self.incarnation.0, sweep: self.sweep.0 }
+        let Server { incarnation, sweep, away } = *self;
+        StoredServer { incarnation: incarnation.0, sweep: sweep.0, away }
+    }
+
+    fn earlier(format: u8, encoded: &[u8]) -> Option<Result<StoredServer, Corrupt>> {
+        let load =
+            |StoredServer1 { incarnation, sweep }| StoredServer { incarnation, sweep, away: false };
+        (format == 1).then(|| decode(encoded).map(load))
     }
 
     fn load(stored: StoredServer) -> Result<Self, &'static str> {
         Ok(Server {
             incarnation: Incarnation(stored.incarnation),
             sweep: SweepNumber(stored.sweep),
+            away: stored.away,
         })
     }
 }

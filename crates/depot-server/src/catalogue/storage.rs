@@ -28,7 +28,7 @@ use super::fault::StoreError;
 use super::log_rows::Progress;
 use super::log_tables;
 use super::machine;
-use super::record::{Incarnation, SweepNumber};
+use super::record::Incarnation;
 use super::rows::Server;
 use super::snapshot::{self, SnapshotData};
 use super::store::Store;
@@ -211,7 +211,7 @@ impl RaftStateMachine<Types> for Machine {
         let committed = self.shared.pending();
         let apply = move |store: &Store| {
             store.write_soon(|tables| {
-                let mut changes = Vec::new();
+                let mut changes = machine::Changes::default();
                 let mut progress = tables.progress()?.unwrap_or_default();
                 let applied = entries.iter().map(|entry| {
                     progress.log_id = Some(entry.log_id);
@@ -262,7 +262,7 @@ fn apply(
     tables: &mut Tables<'_>,
     entry: &Entry,
     progress: &mut Progress,
-    changes: &mut Vec<machine::Change>,
+    changes: &mut machine::Changes,
 ) -> Result<Vec<Applied>, StoreError> {
     match &entry.payload {
         EntryPayload::Blank => Ok(Vec::new()),
@@ -282,8 +282,7 @@ fn apply(
 fn admit_founder(tables: &mut Tables<'_>, member: &Member) -> Result<(), StoreError> {
     let Some(server) = member.server() else { return Ok(()) };
     if tables.server(&server)?.is_none() {
-        let incarnation = Incarnation(member.incarnation);
-        tables.set_server(&server, Server { incarnation, sweep: SweepNumber(0) })?;
+        tables.set_server(&server, Server::new(Incarnation(member.incarnation)))?;
     }
     Ok(())
 }

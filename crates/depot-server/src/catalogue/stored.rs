@@ -7,7 +7,10 @@
 use depot_protocol::{Digest, FileName, FileSize, ReplicaCount, ServerName, UtcSeconds};
 use serde::{Deserialize, Serialize};
 
-use super::command::{AddCopy, Admit, Applied, Command, Outcome, Put, Remove, SetReplicas, Sweep};
+use super::command::{
+    AddCopy, Admit, Applied, Away, Command, Leave, Lost, Outcome, Put, Remove, SetReplicas, Sweep,
+    Want,
+};
 use super::record::{Incarnation, Namespace, OperationId, Receipt, Record, SweepNumber, Version};
 use super::rows::{Row, StoredRecord, server_name};
 
@@ -49,6 +52,27 @@ pub(super) enum StoredCommand {
         receipt: StoredReceipt,
     },
     Admit {
+        server: String,
+        incarnation: u64,
+    },
+    Away {
+        server: String,
+        incarnation: u64,
+        away: bool,
+    },
+    Lost {
+        server: String,
+        incarnation: u64,
+        digest: [u8; 32],
+    },
+    Want {
+        at: StoredPlace,
+        version: u64,
+        servers: Vec<String>,
+    },
+    Leave {
+        at: StoredPlace,
+        version: u64,
         server: String,
         incarnation: u64,
     },
@@ -139,6 +163,27 @@ pub(super) fn store_command(command: &Command) -> StoredCommand {
             server: admit.server.as_str().to_owned(),
             incarnation: admit.incarnation.0,
         },
+        Command::Away(Away { server, incarnation, away }) => StoredCommand::Away {
+            server: server.as_str().to_owned(),
+            incarnation: incarnation.0,
+            away: *away,
+        },
+        Command::Lost(Lost { server, incarnation, digest }) => StoredCommand::Lost {
+            server: server.as_str().to_owned(),
+            incarnation: incarnation.0,
+            digest: *digest.as_bytes(),
+        },
+        Command::Want(want) => StoredCommand::Want {
+            at: store_place(&want.namespace, &want.name),
+            version: want.version.0,
+            servers: store_names(&want.servers),
+        },
+        Command::Leave(leave) => StoredCommand::Leave {
+            at: store_place(&leave.namespace, &leave.name),
+            version: leave.version.0,
+            server: leave.server.as_str().to_owned(),
+            incarnation: leave.incarnation.0,
+        },
     }
 }
 
@@ -199,6 +244,25 @@ pub(super) fn load_command(stored: StoredCommand) -> Result<Command, Rule> {
             server: server_name(&server)?,
             incarnation: Incarnation(incarnation),
         }),
+        StoredCommand::Away { server, incarnation, away } => {
+            let (server, incarnation) = (server_name(&server)?, Incarnation(incarnation));
+            Command::Away(Away { server, incarnation, away })
+        }
+        StoredCommand::Lost { server, incarnation, digest } => {
+            let (server, incarnation) = (server_name(&server)?, Incarnation(incarnation));
+            Command::Lost(Lost { server, incarnation, digest: Digest::from_bytes(digest) })
+        }
+        StoredCommand::Want { at, version, servers } => {
+            let (namespace, name) = load_place(&at)?;
+            let (version, servers) = (Version(version), load_names(&servers)?);
+            Command::Want(Want { namespace, name, version, servers })
+        }
+        StoredCommand::Leave { at, version, server, incarnation } => {
+            let (namespace, name) = load_place(&at)?;
+            let (version, server) = (Version(version), server_name(&server)?);
+            let incarnation = Incarnation(incarnation);
+            Command::Leave(Leave { namespace, name, version, server, incarnation })
+        }
     })
 }
 
@@ -221,6 +285,8 @@ enum StoredOutcome {
     WrongIncarnation { server: String, current: Option<u64> },
     NoReceipt,
     SweepOutOfTurn { current: Option<u64> },
+    Noted,
+    Needed { others: u64 },
 }
 
 pub(super) fn store_applied(applied: &Applied) -> StoredApplied {
@@ -244,6 +310,8 @@ pub(super) fn store_applied(applied: &Applied) -> StoredApplied {
         Outcome::SweepOutOfTurn { current } => {
             StoredOutcome::SweepOutOfTurn { current: current.map(|number| number.0) }
         }
+        Outcome::Noted => StoredOutcome::Noted,
+        Outcome::Needed { others } => StoredOutcome::Needed { others: *others },
     };
     let released = applied.released.map(|digest| *digest.as_bytes());
     StoredApplied { index: applied.index, outcome, released }
@@ -270,6 +338,8 @@ pub(super) fn load_applied(stored: StoredApplied) -> Result<Applied, Rule> {
         StoredOutcome::SweepOutOfTurn { current } => {
             Outcome::SweepOutOfTurn { current: current.map(SweepNumber) }
         }
+        StoredOutcome::Noted => Outcome::Noted,
+        StoredOutcome::Needed { others } => Outcome::Needed { others },
     };
     let released = stored.released.map(Digest::from_bytes);
     Ok(Applied { index: stored.index, outcome, released })

@@ -5,7 +5,7 @@
 //! | `meta`       | a name, see below                    | one row each                               |
 //! | `records`    | namespace (32 bytes), name           | a [`Record`]                               |
 //! | `contents`   | digest (32), namespace (32), name    | nothing                                    |
-//! | `servers`    | server name                          | its incarnation and sweep number           |
+//! | `servers`    | server name                          | its incarnation, sweep number, whether away |
 //! | `tombstones` | namespace (32), name                 | the command that removed it                |
 //! | `removed`    | that command (8, big endian)         | the key in `tombstones`                    |
 //! | `log`        | index (8, big endian)                | an entry of the log (`log_tables`)         |
@@ -189,6 +189,23 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
+    /// The files of all clients with this content.
+    pub(super) fn files_with(
+        &self,
+        digest: &Digest,
+    ) -> Result<Vec<(Namespace, FileName)>, StoreError> {
+        let mut files = Vec::new();
+        for row in self.contents.range::<&[u8]>(digest.as_bytes().as_slice()..)? {
+            let (key, _) = row?;
+            if !key.value().starts_with(digest.as_bytes()) {
+                break;
+            }
+            let (_, namespace, name) = split_content_key(key.value())?;
+            files.push((namespace, name));
+        }
+        Ok(files)
+    }
+
     /// Puts `record` in the place of `before`, which is what lies there now.
     pub(super) fn put_record(
         &mut self,
@@ -316,6 +333,12 @@ pub(super) fn split_record_key(key: &[u8]) -> Result<(Namespace, FileName), Corr
     let name = std::str::from_utf8(name).map_err(|_| Corrupt::new("a file's name is no text"))?;
     let name = FileName::parse(name).map_err(|_| Corrupt::new("a file's name is none"))?;
     Ok((Namespace::from_bytes(*namespace), name))
+}
+
+/// The server that a key of `servers` is.
+pub(super) fn split_server_key(key: &[u8]) -> Result<ServerName, Corrupt> {
+    let name = std::str::from_utf8(key).map_err(|_| Corrupt::new("a server's name is no text"))?;
+    ServerName::parse(name).map_err(|_| Corrupt::new("a server's name is none"))
 }
 
 /// The number that a key of `log`, `removed` or `incoming` is.

@@ -5,17 +5,17 @@
 //! absent row. A `View` keeps the pages of its moment from being used again, so it is not for
 //! keeping.
 
-use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use depot_protocol::{Digest, FileName, ServerName};
-use redb::ReadTransaction;
+use redb::{ReadTransaction, ReadableTable};
 
 use super::Freshness;
 use super::fault::{Corrupt, StoreError};
-use super::record::{Incarnation, Namespace, Record, SweepNumber, Version};
+use super::record::{Incarnation, Namespace, Record, SweepNumber};
 use super::rows::{Row, Server};
+use super::standing::{Servers, Standing};
 use super::store::Store;
 use super::tables::{self, CONTENTS, RECORDS, SERVERS};
 use super::walk::{self, Walked};
@@ -43,11 +43,11 @@ pub struct Wanted {
     pub last: Option<(Namespace, FileName)>,
 }
 
-/// What [`View::held_since`] found.
+/// What [`View::page`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// The contents.
-    pub contents: BTreeSet<Digest>,
+pub struct Page {
+    /// Files, of all clients.
+    pub files: Vec<(Namespace, FileName, Record)>,
     /// Where to go on, if there may be more.
     pub last: Option<(Namespace, FileName)>,
 }
@@ -136,6 +136,15 @@ impl View {
     /// Whether any record lists this content on this server, confirmed or wanted: if so, the
     /// server must not let go of it.
     pub fn lists_blob(&self, digest: &Digest, server: &ServerName) -> Result<bool, ReadError> {
+        self.any_with(digest, |record| record.lists(server))
+    }
+
+    /// Whether this holds of any record with this content.
+    fn any_with(
+        &self,
+        digest: &Digest,
+        holds: impl Fn(&Record) -> bool,
+    ) -> Result<bool, ReadError> {
         self.store.reading(|| {
             let contents = self.transaction.open_table(CONTENTS)?;
             for row in contents.range::<&[u8]>(behind(digest.as_bytes()))? {
@@ -143,7 +152,7 @@ impl View {
                 if !key.value().starts_with(digest.as_bytes()) {
                     break;
                 }
-                if self.listed(digest, key.value())?.lists(server) {
+                if holds(&self.listed(digest, key.value())?) {
                     return Ok(true);
                 }
             }
@@ -190,14 +199,15 @@ impl View {
         Ok(self.server(server)?.map(|server| server.incarnation))
     }
 
-    /// `copias`: how many servers have proven a copy in their present life, less one, not below 0.
+    /// `copias`: how many servers that are not away have proven a copy in their present life, less
+    /// one, not below 0.
     pub fn copies(&self, record: &Record) -> Result<u8, ReadError> {
         self.store.reading(|| {
             let servers = self.transaction.open_table(SERVERS)?;
             let mut copies = 0_usize;
             for (server, incarnation) in record.confirmed() {
                 let now = tables::server(&servers, server)?;
-                copies += usize::from(now.is_some_and(|now| now.incarnation == incarnation));
+                copies += usize::from(now.is_some_and(|now| now.counts(incarnation)));
             }
             Ok(u8::try_from(copies.saturating_sub(1)).unwrap_or(u8::MAX))
         })
@@ -211,53 +221,71 @@ impl View {
         after: Option<&(Namespace, FileName)>,
         limit: usize,
     ) -> Result<Wanted, ReadError> {
-        let mut files = Vec::new();
-        let last = self.walk(after, limit, |file, record| {
-            if record.wants(server) {
-                files.push(file);
-            }
-        })?;
-        Ok(Wanted { files, last })
-    }
-
-    /// Looks at as many files in the same way: the contents of those that are younger than `since`
-    /// and list this server as one that has proven its copy, each once.
-    pub fn held_since(
-        &self,
-        server: &ServerName,
-        since: Version,
-        after: Option<&(Namespace, FileName)>,
-        limit: usize,
-    ) -> Result<Held, ReadError> {
-        let mut contents = BTreeSet::new();
-        let last = self.walk(after, limit, |_, record| {
-            if record.version > since && record.held_by(server) {
-                contents.insert(record.digest);
-            }
-        })?;
-        Ok(Held { contents, last })
-    }
-
-    /// Shows the `limit` files behind `after`; the last one of them if there are more.
-    fn walk(
-        &self,
-        after: Option<&(Namespace, FileName)>,
-        limit: usize,
-        mut show: impl FnMut((Namespace, FileName), Record),
-    ) -> Result<Option<(Namespace, FileName)>, ReadError> {
         self.store.reading(|| {
             let records = self.transaction.open_table(RECORDS)?;
             let after = after.map(|(namespace, name)| tables::record_key(namespace, name.as_str()));
+            let mut wanted = Wanted { files: Vec::new(), last: None };
             let rows = records.range::<&[u8]>(behind(after.as_deref().unwrap_or_default()))?;
             for (looked, row) in (1..).zip(rows) {
                 let (key, row) = row?;
                 let file = tables::split_record_key(key.value())?;
-                show(file.clone(), Record::unseal(key.value(), row.value())?);
+                if Record::unseal(key.value(), row.value())?.wants(server) {
+                    wanted.files.push(file.clone());
+                }
                 if looked == limit {
-                    return Ok(Some(file));
+                    wanted.last = Some(file);
+                    break;
                 }
             }
-            Ok(None)
+            Ok(wanted)
+        })
+    }
+
+    /// The `limit` files behind `after` (none: from the first on), of all clients.
+    pub fn page(
+        &self,
+        after: Option<&(Namespace, FileName)>,
+        limit: usize,
+    ) -> Result<Page, ReadError> {
+        self.store.reading(|| {
+            let records = self.transaction.open_table(RECORDS)?;
+            let after = after.map(|(namespace, name)| tables::record_key(namespace, name.as_str()));
+            let rows = records.range::<&[u8]>(behind(after.as_deref().unwrap_or_default()))?;
+            let mut page = Page { files: Vec::new(), last: None };
+            for row in rows.take(limit) {
+                let (key, row) = row?;
+                let (namespace, name) = tables::split_record_key(key.value())?;
+                page.files.push((namespace, name, Record::unseal(key.value(), row.value())?));
+            }
+            if page.files.len() == limit {
+                page.last =
+                    page.files.last().map(|(namespace, name, _)| (*namespace, name.clone()));
+            }
+            Ok(page)
+        })
+    }
+
+    /// Whether any record lists this content as confirmed on this server in this life.
+    pub fn counts_blob(
+        &self,
+        digest: &Digest,
+        (server, life): (&ServerName, Incarnation),
+    ) -> Result<bool, ReadError> {
+        self.any_with(digest, |record| record.confirmed().any(|holder| holder == (server, life)))
+    }
+
+    /// All servers.
+    pub fn servers(&self) -> Result<Servers, ReadError> {
+        self.store.reading(|| {
+            let servers = self.transaction.open_table(SERVERS)?;
+            let mut all = Servers::default();
+            for row in servers.iter()? {
+                let (key, row) = row?;
+                let name = tables::split_server_key(key.value())?;
+                let Server { incarnation, away, .. } = Server::unseal(key.value(), row.value())?;
+                all.0.insert(name, Standing { incarnation, away });
+            }
+            Ok(all)
         })
     }
 

@@ -19,7 +19,7 @@ use crate::depot::{Depot, STRAGGLERS};
 use crate::home::Found;
 use crate::repair::heal::Healer;
 use crate::repair::scrub::Scrubber;
-use crate::repair::{housekeeping, sweep};
+use crate::repair::{housekeeping, lost, sweep};
 use crate::seams::{Disk, Seams, blocking};
 use crate::session::Shared;
 use crate::start_number::StartNumber;
@@ -225,6 +225,7 @@ impl Site {
             tasks.spawn(Arc::clone(&healer).run(links.changes(), tasks.clone()));
         }
         tasks.spawn(hear(events, Arc::clone(custody), healer, tasks.clone()));
+        tasks.spawn(lost::run(Arc::clone(custody), tasks.clone()));
         tasks.spawn(sweep::run(Arc::clone(custody), seams.clone(), tasks.clone()));
         tasks.spawn(housekeeping::run(Arc::clone(custody), seams.clone(), number, tasks.clone()));
     }
@@ -245,6 +246,7 @@ async fn hear(
         match event {
             Some(Event::Released(digest)) => custody.let_go(digest),
             Some(Event::Wanted { namespace, name }) => healer.want(namespace, name),
+            Some(Event::Surplus { .. } | Event::Servers) => {}
             Some(Event::LookAtAll) => healer.look_at_all(),
             None => return,
         }

@@ -12,14 +12,14 @@
 mod position;
 mod reading;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use depot_protocol::Digest;
 use tokio::sync::Notify;
 
-use crate::catalogue::{Version, View};
+use crate::catalogue::{Incarnation, Version, View};
 use crate::config::VolumeSettings;
 use crate::custody::{Custody, CustodyError};
 use crate::operator::{BadCopy, ScrubStatus};
@@ -34,7 +34,7 @@ const AGAIN: Duration = Duration::from_secs(600);
 /// How often it is saved how far it is.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// So many records are looked through in one go.
-const PAGE: usize = 4096;
+const PAGE: usize = 1024;
 /// Lanes of a deposit that was answered may bring their copies for this long: it passes between
 /// the moment up to which records are taken for new, and reading what they list.
 const LANES: Duration = Duration::from_secs(600);
@@ -181,10 +181,15 @@ impl Scrubber {
         let mut after = None;
         loop {
             let look = move |view: &View, custody: &Custody| {
-                let server = &custody.home.identity().server;
-                let page = view.held_since(server, since, after.as_ref(), PAGE)?;
+                let identity = custody.home.identity();
+                let me = (&identity.server, Incarnation(identity.incarnation));
+                let page = view.page(after.as_ref(), PAGE)?;
+                let records = page.files.iter().map(|(_, _, record)| record);
+                let new = records.filter(|record| record.version > since);
+                let mine = new.filter(|record| record.confirmed().any(|holder| holder == me));
+                let contents: BTreeSet<Digest> = mine.map(|record| record.digest).collect();
                 let absent = |digest: &Digest| matches!(custody.volume.check(digest), Ok(None));
-                let (absent, here) = page.contents.into_iter().partition::<Vec<_>, _>(absent);
+                let (absent, here) = contents.into_iter().partition::<Vec<_>, _>(absent);
                 Ok((absent, here, page.last))
             };
             let (absent, here, last) = self.custody.ask(look).await?;

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use depot_protocol::{Digest, FileName, ReplicaCount, ServerName, UtcSeconds};
-use depot_server::catalogue::command::{AddCopy, Admit, Put, Remove, SetReplicas};
+use depot_server::catalogue::command::{
+    AddCopy, Admit, Away, Leave, Lost, Put, Remove, SetReplicas, Want,
+};
 use depot_server::catalogue::{
     Command, Holder, HolderId, HolderState, Incarnation, Namespace, OperationId, Outcome, Receipt,
     Record, Store, SweepNumber, Version,
@@ -60,9 +62,37 @@ enum Step {
     Admit {
         life: u64,
     },
+    /// Of a server, perhaps of another life than its present one.
+    Away {
+        who: Who,
+        away: bool,
+    },
+    Lost {
+        who: Who,
+        content: u8,
+    },
+    Want {
+        at: (u8, usize),
+        read: Read,
+        server: usize,
+    },
+    Leave {
+        at: (u8, usize),
+        read: Read,
+        who: Who,
+    },
     Kill,
     PowerCut(u64),
     Restart,
+}
+
+const SERVERS: [&str; 3] = ["a", "b", "c"];
+
+/// A server, in its present life or, if it says so, in this one.
+#[derive(Debug, Clone, Copy)]
+struct Who {
+    server: usize,
+    life: Option<u64>,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -93,13 +123,26 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     );
     let by = prop_oneof![Just(None), (1..4_u64).prop_map(Some)];
     let copy = (at(), read(), by).prop_map(|(at, read, by)| Step::AddCopy { at, read, by });
+    let who = || {
+        let life = prop_oneof![5 => Just(None), 1 => (1..4_u64).prop_map(Some)];
+        (0..SERVERS.len(), life).prop_map(|(server, life)| Who { server, life })
+    };
+    let away = (who(), any::<bool>()).prop_map(|(who, away)| Step::Away { who, away });
+    let lost = (who(), 0..3_u8).prop_map(|(who, content)| Step::Lost { who, content });
+    let want = (at(), read(), 0..SERVERS.len());
+    let want = want.prop_map(|(at, read, server)| Step::Want { at, read, server });
+    let leave = (at(), read(), who()).prop_map(|(at, read, who)| Step::Leave { at, read, who });
     let step = prop_oneof![
+        2 => away,
+        2 => lost,
+        2 => want,
+        4 => leave,
         10 => put,
         3 => replicas,
         4 => (at(), read()).prop_map(|(at, read)| Step::Remove { at, read }),
         2 => (0..3_u64).prop_map(|ahead| Step::Sweep { ahead }),
         3 => copy,
-        1 => (1..4_u64).prop_map(|life| Step::Admit { life }),
+        2 => (1..4_u64).prop_map(|life| Step::Admit { life }),
         1 => Just(Step::Kill),
         1 => any::<u64>().prop_map(Step::PowerCut),
         1 => Just(Step::Restart),
@@ -115,6 +158,7 @@ struct Model {
     sweep: u64,
     /// Server b's life.
     life: Option<u64>,
+    away: BTreeSet<&'static str>,
     applied: u64,
 }
 
@@ -170,6 +214,26 @@ impl Model {
             }),
             Step::Admit { life } => {
                 Command::Admit(Admit { server: server("b"), incarnation: Incarnation(life) })
+            }
+            Step::Away { who, away } => {
+                let (server, incarnation) = self.who(who);
+                Command::Away(Away { server, incarnation, away })
+            }
+            Step::Lost { who, content } => {
+                let (server, incarnation) = self.who(who);
+                Command::Lost(Lost { server, incarnation, digest: digest(content) })
+            }
+            Step::Want { at, read, server: wanted } => Command::Want(Want {
+                namespace: place(at).0,
+                name: place(at).1,
+                version: version(at, read),
+                servers: vec![server(SERVERS[wanted])],
+            }),
+            Step::Leave { at, read, who } => {
+                let (server, incarnation) = self.who(who);
+                let (namespace, name) = place(at);
+                let version = version(at, read);
+                Command::Leave(Leave { namespace, name, version, server, incarnation })
             }
             Step::Kill | Step::PowerCut(_) | Step::Restart => return None,
         })
@@ -253,12 +317,111 @@ impl Model {
             Command::AddCopy(copy) => (self.add_copy(copy), None),
             Command::Admit(admit) => {
                 if self.life > Some(admit.incarnation.0) {
-                    return (self.wrong_life(), None);
+                    return (self.wrong_life("b"), None);
+                }
+                if self.life != Some(admit.incarnation.0) {
+                    self.away.remove("b");
                 }
                 self.life = Some(admit.incarnation.0);
                 (Outcome::Admitted, None)
             }
+            Command::Away(said) => {
+                let Some(name) = self.lives(&said.server, said.incarnation) else {
+                    return (self.wrong_life(said.server.as_str()), None);
+                };
+                match said.away {
+                    true => self.away.insert(name),
+                    false => self.away.remove(name),
+                };
+                (Outcome::Noted, None)
+            }
+            Command::Lost(lost) => {
+                if self.lives(&lost.server, lost.incarnation).is_none() {
+                    return (self.wrong_life(lost.server.as_str()), None);
+                }
+                for file in self.files.values_mut().filter(|file| file.digest == lost.digest) {
+                    for holder in &mut file.holders {
+                        let had = HolderState::Confirmed { incarnation: lost.incarnation };
+                        if holder.who == HolderId::Server(lost.server.clone())
+                            && holder.state == had
+                        {
+                            holder.state = HolderState::Wanted;
+                        }
+                    }
+                }
+                (Outcome::Noted, None)
+            }
+            Command::Want(wanted) => (self.want(wanted), None),
+            Command::Leave(leave) => (self.leave(leave), None),
         }
+    }
+
+    fn want(&mut self, wanted: &Want) -> Outcome {
+        let b = self.life;
+        let file = self.files.get_mut(&(wanted.namespace, wanted.name.clone()));
+        let Some(file) = file else { return Outcome::Moved { current: None } };
+        if file.version != wanted.version {
+            return Outcome::Moved { current: Some(file.clone()) };
+        }
+        let who = HolderId::Server(wanted.servers[0].clone());
+        match file.holders.iter_mut().find(|holder| holder.who == who) {
+            Some(holder) => match holder.state {
+                HolderState::Confirmed { incarnation }
+                    if who == HolderId::Server(server("b")) && b != Some(incarnation.0) =>
+                {
+                    holder.state = HolderState::Wanted;
+                }
+                _ => {}
+            },
+            None => file.holders.push(Holder { who, state: HolderState::Wanted }),
+        }
+        Outcome::Done(file.clone())
+    }
+
+    fn leave(&mut self, leave: &Leave) -> Outcome {
+        let at = (leave.namespace, leave.name.clone());
+        let Some(file) = self.files.get(&at) else { return Outcome::Moved { current: None } };
+        if file.version != leave.version {
+            return Outcome::Moved { current: Some(file.clone()) };
+        }
+        if self.lives(&leave.server, leave.incarnation).is_none() {
+            return self.wrong_life(leave.server.as_str());
+        }
+        if !file.lists(&leave.server) {
+            return Outcome::Done(file.clone());
+        }
+        let others = self.counting(file).filter(|other| **other != leave.server).count() as u64;
+        if others < u64::from(file.replicas.get()) + 1 {
+            return Outcome::Needed { others };
+        }
+        let file = self.files.get_mut(&at).unwrap();
+        file.holders.retain(|holder| holder.who != HolderId::Server(leave.server.clone()));
+        Outcome::Done(file.clone())
+    }
+
+    /// The server's name, if this is its present life.
+    fn lives(&self, of: &ServerName, life: Incarnation) -> Option<&'static str> {
+        match of.as_str() {
+            "a" => (life.0 == 7).then_some("a"),
+            "b" => (self.life == Some(life.0)).then_some("b"),
+            _ => None,
+        }
+    }
+
+    /// A server in some life: the present one, if it has any, unless another is asked for.
+    fn who(&self, who: Who) -> (ServerName, Incarnation) {
+        let present = match SERVERS[who.server] {
+            "a" => 7,
+            _ => self.life.unwrap_or(1),
+        };
+        (server(SERVERS[who.server]), Incarnation(who.life.unwrap_or(present)))
+    }
+
+    fn counting<'f>(&'f self, file: &'f Record) -> impl Iterator<Item = &'f ServerName> {
+        let counts = |(holder, life): &(&ServerName, Incarnation)| {
+            self.lives(holder, *life).is_some_and(|name| !self.away.contains(name))
+        };
+        file.confirmed().filter(counts).map(|(holder, _)| holder)
     }
 
     fn add_copy(&mut self, copy: &AddCopy) -> Outcome {
@@ -272,21 +435,23 @@ impl Model {
         } else if Some(copy.receipt.incarnation.0) == self.life {
             confirm(&mut file.holders, "b", copy.receipt.incarnation.0);
         } else {
-            return self.wrong_life();
+            return self.wrong_life("b");
         }
         Outcome::Done(file.clone())
     }
 
-    fn wrong_life(&self) -> Outcome {
-        Outcome::WrongIncarnation { server: server("b"), current: self.life.map(Incarnation) }
+    fn wrong_life(&self, of: &str) -> Outcome {
+        let current = match of {
+            "a" => Some(7),
+            "b" => self.life,
+            _ => None,
+        };
+        Outcome::WrongIncarnation { server: server(of), current: current.map(Incarnation) }
     }
 
-    /// The proven copies of servers in their present life, less one.
+    /// The proven copies of servers in their present life that are not away, less one.
     fn copies(&self, file: &Record) -> u8 {
-        let lives = [("a", Some(7)), ("b", self.life)];
-        let now = |name: &str, life| lives.contains(&(name, Some(life)));
-        let copies = file.confirmed().filter(|(holder, life)| now(holder.as_str(), life.0));
-        u8::try_from(copies.count().saturating_sub(1)).unwrap()
+        u8::try_from(self.counting(file).count().saturating_sub(1)).unwrap()
     }
 
     async fn compare(&self, world: &World) {
@@ -304,6 +469,9 @@ impl Model {
                 assert_eq!(view.get(&client(n), &name(text)).unwrap().as_ref(), file);
                 if let Some(file) = file {
                     assert_eq!(view.copies(file).unwrap(), self.copies(file));
+                    let counting: Vec<_> =
+                        view.servers().unwrap().counting(file).cloned().collect();
+                    assert!(counting.iter().eq(self.counting(file)));
                 }
             }
             for content in 0..3 {
@@ -319,6 +487,10 @@ impl Model {
                 let mut files = self.files.values().filter(|file| file.digest == content);
                 let lists = files.any(|file| file.lists(&holder));
                 assert_eq!(view.lists_blob(&content, &holder).unwrap(), lists);
+                let life = self.who(Who { server: 1, life: None }).1;
+                let mut files = self.files.values().filter(|file| file.digest == content);
+                let counts = files.any(|file| file.confirmed().any(|of| of == (&holder, life)));
+                assert_eq!(view.counts_blob(&content, (&holder, life)).unwrap(), counts);
             }
         }
         assert_eq!(view.verify().unwrap().records, self.files.len() as u64);

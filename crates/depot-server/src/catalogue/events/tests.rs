@@ -1,6 +1,7 @@
 use depot_protocol::ServerName;
 
 use super::*;
+use crate::catalogue::machine::Change;
 use crate::catalogue::record::{Holder, HolderId, HolderState, Incarnation, Record};
 use crate::catalogue::walk::tests::record;
 
@@ -23,7 +24,8 @@ fn told(before: Option<Record>, after: Option<Record>) -> Vec<Event> {
     let (events, mut heard) = Events::channel();
     let namespace = Namespace::from_bytes([1; 32]);
     let name = FileName::parse("x").unwrap();
-    events.tell(&server("a"), &[Change { namespace, name, before, after }]);
+    let files = vec![Change { namespace, name, before, after }];
+    events.tell(&server("a"), &Changes { files, servers: false });
     std::iter::from_fn(|| heard.try_recv().ok()).collect()
 }
 

@@ -1,7 +1,9 @@
 use openraft::CommittedLeaderId;
 
 use super::*;
-use crate::catalogue::command::{AddCopy, Admit, Command, Put, Remove, SetReplicas, Sweep};
+use crate::catalogue::command::{
+    AddCopy, Admit, Away, Command, Leave, Lost, Put, Remove, SetReplicas, Sweep, Want,
+};
 use crate::catalogue::record::{Namespace, OperationId, Receipt, SweepNumber, Version};
 use depot_protocol::{Digest, FileName, FileSize, ReplicaCount, UtcSeconds};
 
@@ -62,6 +64,19 @@ fn commands() -> Vec<Command> {
     ]
 }
 
+/// Those that came with the second release.
+fn commands_of_repair() -> Vec<Command> {
+    let (namespace, name) = (Namespace::from_bytes([0xAA; 32]), FileName::parse("a/b").unwrap());
+    let (server_a, incarnation, version) = (server("a"), Incarnation(7), Version(300));
+    let (digest, at) = (Digest::from_bytes([0xDD; 32]), name.clone());
+    vec![
+        Command::Away(Away { server: server_a.clone(), incarnation, away: true }),
+        Command::Lost(Lost { server: server_a.clone(), incarnation, digest }),
+        Command::Want(Want { namespace, name: at, version, servers: vec![server("c")] }),
+        Command::Leave(Leave { namespace, name, version, server: server_a, incarnation }),
+    ]
+}
+
 /// Rows that this release wrote. They must be read for ever: don't change them to make the test
 /// pass.
 const LOG_ID: &str = "0103888e98a8c0e08081010b0301434fdcfbec62";
@@ -75,6 +90,11 @@ const COMMANDS: &str = "0103888e98a8c0e08081010b010600aaaaaaaaaaaaaaaaaaaaaaaaaa
      aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa03612f62ac0211111111111111111111111111111111030161\
      0504aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa03612f62ac02\
      0161070405016202a813c764ddb65565";
+const COMMANDS_OF_REPAIR: &str = "0103888e98a8c0e08081010b0104060161070107016107dddd\
+     dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd08aaaaaaaaaaaaaaaaaa\
+     aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa03612f62ac0201016309aaaaaaaaaaaaaa\
+     aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa03612f62ac02016107f4212d23af55\
+     0169";
 const MEMBERS: &str = "0103888e98a8c0e08081010b020202050601050205016102060162026da647e85928fde0";
 const PROGRESS: &str = "010103888e98a8c0e08081010c0103888e98a8c0e08081010a020205060105020501610206016202\
      935c64cbf60d21e8";
@@ -99,6 +119,7 @@ fn rows_of_the_log_written_today_are_read_tomorrow() {
     let entries = [
         (EntryPayload::Blank, BLANK),
         (EntryPayload::Normal(commands()), COMMANDS),
+        (EntryPayload::Normal(commands_of_repair()), COMMANDS_OF_REPAIR),
         (EntryPayload::Membership(members()), MEMBERS),
     ];
     for (payload, row) in entries {
@@ -136,7 +157,7 @@ fn a_node_is_the_hash_that_the_types_name() {
 
 #[test]
 fn a_command_is_never_larger_than_its_weight() {
-    for command in commands() {
+    for command in commands().into_iter().chain(commands_of_repair()) {
         let stored = postcard::to_stdvec(&store_command(&command)).unwrap();
         assert!(stored.len() <= command.weight(), "{command:?}");
     }

@@ -37,13 +37,14 @@ fn unhex(text: &str) -> Vec<u8> {
 const RECORD: &str = "01ac02e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b8558080808080\
      2002c08df6d7060300016101070003622d320001eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee01001111\
      11111111111111111111111111111a94bea932fce955";
-const SERVER: &str = "0107e8073a699ec62f626b19";
+const SERVER_OF_FORMAT_1: &str = "0107e8073a699ec62f626b19";
+const SERVER: &str = "0207e807011e2b12ec9df90a22";
 const IDENTITY: &str = "01c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1016107e3c49ca86e4300f0";
 const NUMBER: &str = "01882703e51257853b89dc";
 
 #[test]
 fn rows_written_today_are_read_tomorrow() {
-    let server = Server { incarnation: Incarnation(7), sweep: SweepNumber(1000) };
+    let server = Server { incarnation: Incarnation(7), sweep: SweepNumber(1000), away: true };
     let identity = Identity {
         cluster: [0xC1; 16],
         server: ServerName::parse("a").unwrap(),
@@ -53,6 +54,8 @@ fn rows_written_today_are_read_tomorrow() {
     assert_eq!(Record::unseal(b"key", &unhex(RECORD)).unwrap(), record());
     assert_eq!(hex(&server.seal(b"a")), SERVER);
     assert_eq!(Server::unseal(b"a", &unhex(SERVER)).unwrap(), server);
+    let back = Server { away: false, ..server };
+    assert_eq!(Server::unseal(b"a", &unhex(SERVER_OF_FORMAT_1)).unwrap(), back);
     assert_eq!(hex(&identity.seal(b"identity")), IDENTITY);
     assert_eq!(Identity::unseal(b"identity", &unhex(IDENTITY)).unwrap(), identity);
     assert_eq!(hex(&5_000_u64.seal(b"applied")), NUMBER);

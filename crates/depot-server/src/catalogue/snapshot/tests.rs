@@ -40,7 +40,7 @@ fn full() -> (TempDir, Arc<Store>) {
             tables.put_record(&namespace(), &name(n), None, &record)?;
         }
         tables.bury(&namespace(), &name(FILES + 1), FILES + 1, 10)?;
-        let row = Server { incarnation: Incarnation(3), sweep: SweepNumber(9) };
+        let row = Server { sweep: SweepNumber(9), ..Server::new(Incarnation(3)) };
         tables.set_server(&ServerName::parse("b").unwrap(), row)?;
         tables.set_applied(FILES + 1)?;
         let log_id = openraft::LogId::new(openraft::CommittedLeaderId::new(1, 2), 77);

@@ -21,6 +21,8 @@ fn what_comes_of_commands_is_said_tomorrow_as_today() {
         Outcome::WrongIncarnation { server, current: Some(Incarnation(2)) },
         Outcome::NoReceipt,
         Outcome::SweepOutOfTurn { current: None },
+        Outcome::Noted,
+        Outcome::Needed { others: 1 },
     ];
     let mut bytes = Vec::new();
     for (index, outcome) in outcomes.into_iter().enumerate() {
@@ -31,5 +33,5 @@ fn what_comes_of_commands_is_said_tomorrow_as_today() {
         let loaded = load_applied(postcard::from_bytes(&stored).unwrap()).unwrap();
         assert_eq!(loaded, applied);
     }
-    assert_eq!(hex(&bytes), "0001020304040506070809");
+    assert_eq!(hex(&bytes), "00010203040405060708090a0b");
 }

@@ -3,7 +3,7 @@ use redb::backends::InMemoryBackend;
 use redb::{Database, ReadableDatabase, WriteTransaction};
 
 use super::*;
-use crate::catalogue::record::{Incarnation, Namespace, OperationId, SweepNumber};
+use crate::catalogue::record::{Incarnation, Namespace, OperationId};
 use crate::catalogue::rows::Identity;
 use crate::catalogue::tables::{META, Tables};
 
@@ -38,7 +38,7 @@ fn walk_after(change: impl FnOnce(&WriteTransaction)) -> Result<Walked, StoreErr
         tables.set_floor(0).unwrap();
         tables.set_founders(&Default::default()).unwrap();
         tables.set_progress(&Default::default()).unwrap();
-        tables.set_server(&server, Server { incarnation, sweep: SweepNumber(0) }).unwrap();
+        tables.set_server(&server, Server::new(incarnation)).unwrap();
         tables.put_record(&place().0, &place().1, None, &record(1)).unwrap();
     }
     change(&transaction);
