@@ -10,8 +10,8 @@ use bytes::Bytes;
 use depot_protocol::ServerName;
 use depot_server::cluster::members::{Member, Members};
 use depot_server::cluster::{
-    Conversation, Door, KeepStarts, Keys, LinkError, LinkIdentity, Links, Peer, Serve, Service,
-    StartSeen, Starts, listen,
+    Conversation, Door, KeepStarts, Keys, LinkError, LinkIdentity, Links, Peer, PeerState, Serve,
+    Service, StartSeen, Starts, listen,
 };
 use depot_server::config::Settings;
 use depot_server::seams::Network;
@@ -21,6 +21,8 @@ use depot_tests::twins::network::MemoryNetwork;
 use depot_tests::twins::seams;
 use tokio_util::sync::CancellationToken;
 
+use crate::proxy::Proxy;
+
 pub(crate) const SECRET: &[u8] = b"the secret of this cluster, 32 b";
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
@@ -29,11 +31,19 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) struct Site {
     pub(crate) network: MemoryNetwork,
     pub(crate) names: Vec<&'static str>,
+    /// Those that have a proxy before them.
+    proxied: Vec<&'static str>,
 }
 
 impl Site {
     pub(crate) fn of(names: &[&'static str]) -> Self {
-        Site { network: MemoryNetwork::new(64 << 10), names: names.to_vec() }
+        Site { network: MemoryNetwork::new(64 << 10), names: names.to_vec(), proxied: Vec::new() }
+    }
+
+    /// Puts a proxy before a server that is yet to be started.
+    pub(crate) async fn proxy(&mut self, server: &'static str) -> Proxy {
+        self.proxied.push(server);
+        Proxy::start(&self.network, server, &Tasks::default()).await
     }
 
     /// The list, as this server has it.
@@ -63,6 +73,8 @@ impl Site {
             start: 1,
             keys: Some(Keys::new(SECRET, [])),
             kept: Arc::default(),
+            services: vec![Service::Catalogue, Service::Transfer, Service::Operator],
+            elsewhere: false,
         }
     }
 }
@@ -77,6 +89,9 @@ pub(crate) struct Plan {
     pub(crate) start: u64,
     pub(crate) keys: Option<Keys>,
     pub(crate) kept: Arc<Kept>,
+    pub(crate) services: Vec<Service>,
+    /// It listens where nobody looks for it.
+    pub(crate) elsewhere: bool,
 }
 
 /// A server that runs.
@@ -107,10 +122,12 @@ impl Plan {
         let (members, tasks) = (self.site.members(self.me), Tasks::default());
         let door = Door::new(Arc::clone(&members), identity.clone(), &seams);
         let echo = Arc::new(Echo::default());
-        for service in [Service::Catalogue, Service::Transfer, Service::Operator] {
+        for service in self.services {
             door.set_service(service, Arc::clone(&echo) as Arc<dyn Serve>);
         }
-        let listener = network.bind(address(self.me)).await.expect("its address is free");
+        let proxied = self.elsewhere || self.site.proxied.contains(&self.me);
+        let at = if proxied { behind(self.me) } else { address(self.me) };
+        let listener = network.bind(at).await.expect("its address is free");
         tasks.spawn(listen(listener, Arc::clone(&door), tasks.clone()));
         let links = Links::new(members, identity, &seams, &tasks);
         Server { links, door, starts, start, echo, tasks }
@@ -130,6 +147,10 @@ impl Server {
         self.until(|links| links.is_up(&name(peer))).await;
     }
 
+    pub(crate) fn state(&self, peer: &str) -> PeerState {
+        self.links.states().into_iter().find(|state| state.name == name(peer)).expect("it has one")
+    }
+
     pub(crate) async fn ask(&self, peer: &str, question: &[u8]) -> Result<Bytes, LinkError> {
         self.links.ask(&name(peer), Service::Catalogue, &[question], SECOND).await
     }
@@ -145,8 +166,20 @@ impl Server {
 /// Answers what it was asked, and by whom. "wait": waits for a frame more, for a minute.
 #[derive(Default)]
 pub(crate) struct Echo {
-    pub(crate) open: AtomicUsize,
-    pub(crate) served: AtomicUsize,
+    open: AtomicUsize,
+    served: AtomicUsize,
+}
+
+impl Echo {
+    /// How many conversations it is in.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    /// How many began.
+    pub(crate) fn served(&self) -> usize {
+        self.served.load(Ordering::SeqCst)
+    }
 }
 
 #[async_trait]
@@ -196,4 +229,9 @@ pub(crate) fn name(text: &str) -> ServerName {
 /// Where a server is: its first letter tells.
 pub(crate) fn address(name: &str) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 7000 + u16::from(name.as_bytes()[0])))
+}
+
+/// Where it listens that has a proxy before it.
+pub(crate) fn behind(name: &str) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8000 + u16::from(name.as_bytes()[0])))
 }

@@ -78,16 +78,13 @@ impl Wire {
         if length > FRAME_MAX {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "longer than any frame"));
         }
-        let length = u32::try_from(length).expect("FRAME_MAX fits");
-        let head = (length | kind).to_le_bytes();
+        let head = (length as u32 | kind).to_le_bytes();
+        let frame = [&[&head[..]], parts].concat();
         self.cut = true;
-        if parts.iter().map(|part| part.len()).sum::<usize>() <= GATHER {
-            let frame = [&[&head[..]], parts].concat().concat();
-            self.write_all(&mut [IoSlice::new(&frame)], stall).await?;
+        if length <= GATHER {
+            self.write_all(&mut [IoSlice::new(&frame.concat())], stall).await?;
         } else {
-            let mut slices = Vec::with_capacity(parts.len() + 1);
-            slices.push(IoSlice::new(&head));
-            slices.extend(parts.iter().map(|part| IoSlice::new(part)));
+            let mut slices: Vec<_> = frame.into_iter().map(IoSlice::new).collect();
             self.write_all(&mut slices, stall).await?;
         }
         self.cut = false;
@@ -108,7 +105,7 @@ impl Wire {
             }
             IoSlice::advance_slices(&mut slices, taken);
         }
-        Ok(timeout(stall, self.stream.flush()).await??)
+        timeout(stall, self.stream.flush()).await?
     }
 
     /// The next frame, of at most `most` bytes. Cancelling loses nothing.
@@ -160,7 +157,7 @@ impl Wire {
     async fn read(&mut self, missing: usize) -> io::Result<()> {
         // No more than has arrived already: an announced length alone takes no memory.
         let room = missing.clamp(READ, GROW.max(self.inbox.len()));
-        if self.inbox.capacity() - self.inbox.len() < room.min(missing) {
+        if self.inbox.capacity() - self.inbox.len() < missing.min(READ) {
             self.inbox.reserve(room);
         }
         match self.stream.read_buf(&mut self.inbox).await? {
@@ -198,3 +195,6 @@ enum Kind {
     Said,
     Refused,
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,10 +39,10 @@ struct Taken {
     next: u64,
     /// By age.
     unproven: BTreeMap<u64, CancellationToken>,
-    proven: BTreeMap<u64, Proven>,
+    proven: BTreeMap<u64, Seated>,
 }
 
-struct Proven {
+struct Seated {
     peer: Option<ServerName>,
     class: Class,
     /// Since when it has nothing to do, in order of all seats' changes.
@@ -75,7 +75,7 @@ impl Seats {
     pub(super) fn proven(&self, peer: Option<&ServerName>, class: Class) -> Option<Seat> {
         let mut taken = self.lock();
         let counted = |class| matches!(class, Class::Operator | Class::Transfer);
-        let of_peer = |other: &Proven| other.class == class && other.peer.as_ref() == peer;
+        let of_peer = |other: &Seated| other.class == class && other.peer.as_ref() == peer;
         if taken.count(of_peer) >= most(class) {
             taken.evict(of_peer)?;
         } else if counted(class) && taken.count(|other| counted(other.class)) >= ALL_MAX {
@@ -85,7 +85,7 @@ impl Seats {
         let idle = Some(number);
         taken
             .proven
-            .insert(number, Proven { peer: peer.cloned(), class, idle, leave: leave.clone() });
+            .insert(number, Seated { peer: peer.cloned(), class, idle, leave: leave.clone() });
         Some(Seat { seats: self.clone(), number, leave })
     }
 
@@ -100,12 +100,12 @@ impl Taken {
         self.next
     }
 
-    fn count(&self, which: impl Fn(&Proven) -> bool) -> usize {
+    fn count(&self, which: impl Fn(&Seated) -> bool) -> usize {
         self.proven.values().filter(|seat| which(seat)).count()
     }
 
     /// Has the one leave that has had nothing to do for longest.
-    fn evict(&mut self, which: impl Fn(&Proven) -> bool) -> Option<()> {
+    fn evict(&mut self, which: impl Fn(&Seated) -> bool) -> Option<()> {
         let rivals = self.proven.iter().filter(|(_, seat)| which(seat));
         let idle = rivals.filter_map(|(number, seat)| Some((seat.idle?, *number)));
         let (_, number) = idle.min()?;

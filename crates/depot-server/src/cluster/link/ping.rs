@@ -162,7 +162,7 @@ impl Link {
     fn down(&self, near: &Near) {
         let mut state = self.lock();
         (state.up, state.since) = (false, near.seams.clock.uptime());
-        let why = state.fault.get_or_insert_with(|| "no answer for 3 seconds".to_owned()).clone();
+        let why = state.fault.get_or_insert_with(|| LinkError::TimedOut.to_string()).clone();
         drop(state);
         tracing::warn!(peer = %self.name, why, "down");
         near.changed();
@@ -177,17 +177,17 @@ impl Link {
                 error.to_string()
             }
         };
+        // What is kept leads to the same end, and may not know yet that it is gone.
+        self.catalogue.clear();
+        self.transfer.clear();
         let mut state = self.lock();
-        if state.fault.as_ref() == Some(&why) {
+        let before = state.fault.replace(why.clone());
+        if state.up || before.as_ref() == Some(&why) {
             return;
         }
-        state.fault = Some(why.clone());
-        let up = state.up;
         drop(state);
         tracing::warn!(peer = %self.name, why, "no link");
-        if !up {
-            near.changed();
-        }
+        near.changed();
     }
 
     fn compare_lists(&self, near: &Near, proven: &Proven) {

@@ -61,6 +61,11 @@ impl Pool {
         self.lock().retain_mut(|idle| idle.since.elapsed() < IDLE && idle.wire.is_fresh());
     }
 
+    /// Closes all kept connections.
+    pub(in crate::cluster) fn clear(&self) {
+        self.lock().clear();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
