@@ -1,5 +1,5 @@
 //! A server that does not keep to the protocol: what a client must survive. It greets as a good one
-//! does, and goes on as the test says.
+//! does, names the servers of its depot (none, or as the test says) and goes on as the test says.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -17,36 +17,71 @@ pub const ISSUED: &str = "0b5c8f0e-52a1-4d3f-9d0a-2f3c5d6e7f80";
 #[derive(Debug)]
 pub struct HostileServer {
     address: SocketAddr,
-    heard: Arc<Mutex<Vec<String>>>,
+    shared: Arc<Shared>,
+}
+
+/// What all its connections have in common.
+#[derive(Debug)]
+struct Shared {
+    heard: Mutex<Vec<String>>,
+    /// The answer to `comando:estado`; without one, that is a request as any other.
+    state: Option<String>,
 }
 
 impl HostileServer {
     /// One that greets, and then does `habit` on each connection, one after another.
     pub fn start(habit: impl FnMut(&mut Talk) + Send + 'static) -> Self {
-        Self::run(true, habit)
+        Self::naming(&[], habit)
+    }
+
+    /// The same, as a server of a depot that has these others.
+    pub fn naming(others: &[SocketAddr], habit: impl FnMut(&mut Talk) + Send + 'static) -> Self {
+        Self::run(true, Some(state(others)), habit)
+    }
+
+    /// The same, as one that does with `comando:estado` what `habit` does.
+    pub fn stateless(habit: impl FnMut(&mut Talk) + Send + 'static) -> Self {
+        Self::run(true, None, habit)
+    }
+
+    /// One that greets, and then does `habit` on all connections at the same time.
+    pub fn crowded(habit: impl Fn(&mut Talk) + Send + Sync + 'static) -> Self {
+        let habit = Arc::new(habit);
+        Self::accept(Some(state(&[])), move |stream, shared| {
+            let habit = Arc::clone(&habit);
+            thread::spawn(move || Talk::new(stream, shared).hold(true, |talk| habit(talk)));
+        })
     }
 
     /// One that does not even greet.
     pub fn rude(habit: impl FnMut(&mut Talk) + Send + 'static) -> Self {
-        Self::run(false, habit)
+        Self::run(false, None, habit)
     }
 
-    fn run(greets: bool, mut habit: impl FnMut(&mut Talk) + Send + 'static) -> Self {
+    fn run(
+        greets: bool,
+        state: Option<String>,
+        mut habit: impl FnMut(&mut Talk) + Send + 'static,
+    ) -> Self {
+        Self::accept(state, move |stream, shared| {
+            Talk::new(stream, shared).hold(greets, &mut habit);
+        })
+    }
+
+    fn accept(
+        state: Option<String>,
+        mut each: impl FnMut(TcpStream, Arc<Shared>) + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let told = Arc::clone(&heard);
+        let shared = Arc::new(Shared { heard: Mutex::default(), state });
+        let told = Arc::clone(&shared);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let mut talk = Talk::new(stream, Arc::clone(&told));
-                if !greets || talk.greet() {
-                    habit(&mut talk);
-                }
-                // What the client still sends is not answered with a reset.
-                let _ = talk.stream.shutdown(Shutdown::Write);
+                each(stream, Arc::clone(&told));
             }
         });
-        Self { address, heard }
+        Self { address, shared }
     }
 
     /// Where it listens.
@@ -54,10 +89,17 @@ impl HostileServer {
         self.address
     }
 
-    /// The lines it has read, greetings left out.
+    /// The lines it has read, greetings and what it answers by itself left out.
     pub fn heard(&self) -> Vec<String> {
-        self.heard.lock().expect("no panic under it").clone()
+        self.shared.heard.lock().expect("no panic under it").clone()
     }
+}
+
+/// The answer to `comando:estado` that names these.
+fn state(others: &[SocketAddr]) -> String {
+    let line = |at: &SocketAddr| format!("servidor:s{}|endereco:{at}|ativo:1\n", at.port());
+    let lines = others.iter().map(line).collect::<String>();
+    format!("resultado:1|versao:1|itens:{}\n{lines}", others.len())
 }
 
 /// One connection, seen by the server.
@@ -65,15 +107,23 @@ impl HostileServer {
 pub struct Talk {
     reader: BufReader<TcpStream>,
     stream: TcpStream,
-    heard: Arc<Mutex<Vec<String>>>,
+    shared: Arc<Shared>,
 }
 
 impl Talk {
-    fn new(stream: TcpStream, heard: Arc<Mutex<Vec<String>>>) -> Self {
+    fn new(stream: TcpStream, shared: Arc<Shared>) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
         stream.set_write_timeout(Some(PATIENCE)).expect("a time limit");
         let reader = BufReader::new(stream.try_clone().expect("a second handle"));
-        Self { reader, stream, heard }
+        Self { reader, stream, shared }
+    }
+
+    fn hold(mut self, greets: bool, habit: impl FnOnce(&mut Talk)) {
+        if !greets || self.greet() {
+            habit(&mut self);
+        }
+        // What the client still sends is not answered with a reset.
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     fn read_line(&mut self) -> Option<String> {
@@ -91,8 +141,14 @@ impl Talk {
 
     /// The next line; nothing when the client is gone.
     pub fn line(&mut self) -> Option<String> {
-        let line = self.read_line()?;
-        self.heard.lock().expect("no panic under it").push(line.clone());
+        let mut line = self.read_line()?;
+        while line.starts_with("comando:estado|")
+            && let Some(state) = self.shared.state.clone()
+        {
+            self.send(state);
+            line = self.read_line()?;
+        }
+        self.shared.heard.lock().expect("no panic under it").push(line.clone());
         Some(line)
     }
 

@@ -141,7 +141,8 @@ impl Server {
     /// A connection that comes from this address.
     pub async fn connect_from(&self, from: &str) -> Client<DuplexStream> {
         let from: SocketAddr = from.parse().expect("an address");
-        let stream = self.network.connect(from, self.node.address()).await;
+        let stream =
+            self.network.connect(from, self.node.address().expect("it takes clients")).await;
         Client::new(stream.expect("the server listens"))
     }
 

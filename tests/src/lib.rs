@@ -30,6 +30,7 @@ mod folder;
 pub mod headers;
 pub mod hostile_server;
 pub mod in_process;
+pub mod linear;
 mod raw;
 mod server;
 pub mod twins;

@@ -4,10 +4,11 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::sync::mpsc::{Sender, channel};
 
 use depot_client::{
     Client, ClientId, Endpoint, Error, ErrorCode, ErrorKind, Existing, FileName, FileSize,
-    NoProgress, Options, ReplicaCount,
+    NoProgress, Options, Progress, ReplicaCount,
 };
 use depot_tests::content::{made_up_id, random_bytes, sha256};
 use depot_tests::hostile_server::HostileServer;
@@ -80,7 +81,7 @@ async fn what_is_there_can_be_listed_looked_at_changed_and_removed() {
     let bytes = b"hello".as_slice();
     let size = FileSize::new(5).unwrap();
     client.deposit_reader(bytes, size, &file, NONE, &NoProgress).await.unwrap();
-    let info = client.stat(&file).await.unwrap();
+    let info = client.stat(&file).await.unwrap().info;
     assert_eq!((info.size, info.hash.to_string()), (size, sha256(bytes)));
     assert_eq!(client.set_replicas(&file, NONE).await.unwrap(), (NONE, 0));
     let refused = client.set_replicas(&file, ReplicaCount::new(3)).await.unwrap_err();
@@ -188,31 +189,48 @@ async fn both(first: &HostileServer, second: &Server) -> Client {
     Client::connect(options, None).await.unwrap()
 }
 
+/// Tells when something is about to be tried again.
+struct Retrying(Sender<()>);
+
+impl Progress for Retrying {
+    fn begin(&self, _: &FileName, _: u64, _: u64) {}
+
+    fn advance(&self, _: &FileName, _: u64) {}
+
+    fn retrying(&self, _: &FileName, _: &Error) {
+        // After the first time nobody listens.
+        let _ = self.0.send(());
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_comes_back_is_gone_on_with() {
-    let setup = Setup::new();
-    let server = setup.start();
-    let address = server.address().to_string();
-    let client = client(&server).await;
-    let setup = server.stop().address(&address);
-    let restarted = async {
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        let (started, server) = tokio::sync::oneshot::channel();
-        std::thread::spawn(move || {
-            let _ = started.send(setup.start());
-        });
-        server.await.unwrap()
-    };
-    let (servers, _server) = futures_util::future::join(client.servers(), restarted).await;
-    assert_eq!(servers.unwrap().len(), 1);
+    let (server, home) = (Server::start(), tempfile::tempdir().unwrap());
+    let (address, source) = (server.address(), home.path().join("in"));
+    fs::write(&source, "x").unwrap();
+    let options = Options { servers: vec![endpoint(&server)], retries: 10, ..Options::default() };
+    let client = Client::connect(options, None).await.unwrap();
+    let setup = server.stop().address(&address.to_string());
+    let (retrying, retried) = channel();
+    let (started, restarted) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        retried.recv().unwrap();
+        let _ = started.send(setup.start());
+    });
+    let (file, retrying) = (name("x"), Retrying(retrying));
+    let deposit = client.deposit_path(&source, &file, NONE, &retrying);
+    let (done, server) = futures_util::future::join(deposit, restarted).await;
+    assert_eq!(done.unwrap().size.get(), 1);
+    assert_eq!(server.unwrap().address(), address);
 }
 
 #[tokio::test]
 async fn a_client_that_was_idle_longer_than_the_server_waits_is_served() {
     let server = Setup::new().limits("idle = \"1s\"").start();
+    let before = server.descriptors();
     let client = client(&server).await;
     client.servers().await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    depot_tests::eventually("the server lets the client go", || server.descriptors() <= before);
     client.servers().await.unwrap();
 }
 
@@ -228,7 +246,11 @@ fn the_futures_are_send() {
         send(client.recover_writer(file, tokio::io::sink(), none));
         send(client.deposit_many(Vec::new(), NONE, 4, none, &mut |_, _, _| ()));
         send(client.recover_many(Vec::new(), Existing::Refuse, 4, none, &mut |_, _, _| ()));
+        let names = Vec::new();
+        let each = &mut |_: &FileName, _: &std::path::Path, _| ();
+        send(client.recover_beneath(path, names, Existing::Refuse, 4, none, each));
         send(client.list());
+        send(client.list_below(file));
         send(client.remove(file));
     }
     let _ = all;

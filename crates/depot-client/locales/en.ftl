@@ -223,6 +223,9 @@ local-fault = { $path }: { $cause }
 target-exists = { $path } is there already: --force replaces it
 target-name = this system cannot have a file of that name beneath the target: --to FILE gives it another
 target-no-folder = { $path } is no folder, or a symbolic link: nothing is written through it
+part-taken = { $path } is in the way: the file is put together under that name; move it away
+part-busy = { $path }: this file is being recovered already, by another command
+part-no-room = { $path }: there is no room on the disk for the bytes to come
 output-fault = the results cannot be written: { $cause }
 internal-fault = this cannot go on: { $cause }
 
@@ -232,6 +235,7 @@ deposited-resumed = deposited { $name } ({ $size }, { $from } of them earlier, r
 recovered = recovered { $name } to { $path } ({ $size })
 recovered-resumed = recovered { $name } to { $path } ({ $size }, { $from } of them earlier)
 local-read = { $name }: the server reaches no majority, a newer version may be elsewhere
+local-list = the server reaches no majority: newer files may be missing here, and removed ones be shown
 nothing-below = there is no file below { $name }
 list-heading = {"      SIZE   COPIES  DEPOSITED             NAME"}
 list-empty = No files.

@@ -223,6 +223,9 @@ local-fault = { $path }: { $cause }
 target-exists = { $path } já existe: --force o substitui
 target-name = este sistema não pode ter um arquivo com esse nome abaixo do destino: --to ARQUIVO lhe dá outro
 target-no-folder = { $path } não é uma pasta, ou é um link simbólico: nada é escrito através dele
+part-taken = { $path } está no caminho: o arquivo é montado com esse nome; mude-o de lugar
+part-busy = { $path }: este arquivo já está sendo recuperado, por outro comando
+part-no-room = { $path }: não há espaço no disco para os bytes que faltam
 output-fault = os resultados não podem ser escritos: { $cause }
 internal-fault = isto não pode continuar: { $cause }
 
@@ -232,6 +235,7 @@ deposited-resumed = depositado { $name } ({ $size }, { $from } deles antes, rép
 recovered = recuperado { $name } em { $path } ({ $size })
 recovered-resumed = recuperado { $name } em { $path } ({ $size }, { $from } deles antes)
 local-read = { $name }: o servidor não alcança uma maioria, uma versão mais nova pode estar em outro
+local-list = o servidor não alcança uma maioria: arquivos mais novos podem faltar aqui, e removidos aparecer
 nothing-below = não há arquivo abaixo de { $name }
 list-heading = {"   TAMANHO   CÓPIAS  DEPOSITADO            NOME"}
 list-empty = Nenhum arquivo.

@@ -11,6 +11,7 @@ mod commands;
 mod escape;
 mod exit;
 mod fault;
+mod fellows;
 mod identity;
 mod output;
 mod repl;
@@ -115,7 +116,7 @@ fn server(args: &Args, output: &Output) -> Result<Endpoint, Fault> {
         _ => return Err(Fault::Usage(texts.say("server-missing"))),
     };
     ask::endpoint(&host, port).ok_or_else(|| {
-        Fault::Usage(texts.with("host-invalid", [("host", escape::shown(&host).into())]))
+        Fault::Usage(texts.with("host-invalid", [("host", usage::repeated(&host).into())]))
     })
 }
 
@@ -128,7 +129,15 @@ fn with_server(
     output: &Output,
 ) -> Result<Exit, Fault> {
     let home = Home::of_environment();
-    let id = who(id, &server, &home, command.is_none().then_some(face), output)?;
+    let who = who(id, &server, &home, command.is_none().then_some(face), output)?;
+    // From here until a new id is kept no other command gets one: two at once would get two.
+    let locked = if matches!(who, Who::Known(_)) { None } else { home.lock() };
+    let id = match who {
+        Who::Known(id) => Some(id),
+        Who::KeptOrNew => home.kept(&server)?,
+        Who::New => None,
+    };
+    let locked = locked.filter(|_| id.is_none());
     let options = Options { servers: vec![server.clone()], ..Options::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -139,7 +148,13 @@ fn with_server(
         let client = commands::until_interrupted(connect).await?;
         if id.is_none() {
             keep(&client, &server, &home, command.is_none(), output);
+            let kept = async {
+                fellows::keep(&client, &server, &home, output).await;
+                Ok(())
+            };
+            commands::until_interrupted(kept).await?;
         }
+        drop(locked);
         match command {
             Some(command) => {
                 commands::until_interrupted(commands::run(&command, &client, output)).await
@@ -152,14 +167,24 @@ fn with_server(
     ended
 }
 
-/// The id to connect with; `None` is a new one. Asked for where `face` shows itself to somebody.
+/// Who to connect as.
+enum Who {
+    /// This client.
+    Known(ClientId),
+    /// The one whose id is kept here, or else a new one.
+    KeptOrNew,
+    /// A new one.
+    New,
+}
+
+/// Who to connect as; asked for where `face` shows itself to somebody.
 fn who(
     argument: Option<&str>,
     server: &Endpoint,
     home: &Home,
     face: Option<Face>,
     output: &Output,
-) -> Result<Option<ClientId>, Fault> {
+) -> Result<Who, Fault> {
     let texts = output.texts();
     // One that is no text is no id and no path of ours: never as if it were not there.
     let variable =
@@ -176,7 +201,7 @@ fn who(
             }
             Origin::Variable => {}
         }
-        return Ok(Some(id));
+        return Ok(Who::Known(id));
     }
     let kept = home.kept(server)?;
     let ask = match face {
@@ -185,15 +210,15 @@ fn who(
         None => false,
     };
     if !ask {
-        return Ok(kept);
+        return Ok(kept.map_or(Who::KeptOrNew, Who::Known));
     }
     let (mut stdin, mut stderr) = (io::stdin().lock(), io::stderr());
     let mut questions = Questions::new(&mut stdin, &mut stderr, texts);
-    match questions.id(kept.is_some()).map_err(Fault::Internal)? {
-        Some(IdAnswer::Given(id)) => Ok(Some(id)),
-        Some(IdAnswer::New) => Ok(None),
-        Some(IdAnswer::Kept) | None => Ok(kept),
-    }
+    Ok(match questions.id(kept.is_some()).map_err(Fault::Internal)? {
+        Some(IdAnswer::Given(id)) => Who::Known(id),
+        Some(IdAnswer::New) => Who::New,
+        Some(IdAnswer::Kept) | None => kept.map_or(Who::KeptOrNew, Who::Known),
+    })
 }
 
 /// Keeps an id that was just issued, and says so: in full where somebody reads along, or where it

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use depot_protocol::{
-    Answer, ClientId, FileInfo, FileName, FileSize, ListItem, ReplicaCount, Request, ServerState,
+    Answer, ClientId, FileInfo, FileName, FileSize, ReplicaCount, Request, ServerState,
 };
 use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::deposit::{self, Wanted};
 use crate::pool::Pool;
-use crate::{Deposited, Endpoint, Error, Existing, Options, Progress, Recovered};
+use crate::{Deposited, Endpoint, Error, Existing, Listed, Options, Progress, Recovered};
 use crate::{list, recover};
 
 /// Hears what became of each file of a [`Client::deposit_many`].
@@ -21,14 +21,23 @@ pub type EachDeposited<'a> = dyn FnMut(&Path, &FileName, Result<Deposited, Error
 /// Hears what became of each file of a [`Client::recover_many`].
 pub type EachRecovered<'a> = dyn FnMut(&FileName, &Path, Result<Recovered, Error>) + Send + 'a;
 
+/// What is known about a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stat {
+    /// What the server says.
+    pub info: FileInfo,
+    /// Whether it answered from what it has, without a majority.
+    pub local: bool,
+}
+
 /// What is wrong with an answer of another kind.
 const OTHER: &str = "an answer to something else";
 
 /// A client of one depot. Clones are the same client and share its connections.
 ///
 /// It opens connections as they are needed and keeps a few that are idle. Each call goes to the
-/// server that answered last, else to the next of [`Options::servers`], and is tried again
-/// [`Options::retries`] times where that may help ([`Error::may_pass`]). Any call may be dropped at
+/// server that answered last, else to the next of [`Options::servers`] or of those that were
+/// [learned](Options::learn), and is tried again [`Options::retries`] times where that may help ([`Error::may_pass`]). Any call may be dropped at
 /// any time: what a dropped change did is unknown, as after [`Error::Unanswered`].
 #[derive(Clone)]
 pub struct Client {
@@ -58,7 +67,10 @@ impl Client {
         self.pool.server()
     }
 
-    /// Deposits the regular file at `path`, which is read once, under `name`.
+    /// Deposits the regular file at `path`, which is read once, under `name`. One that was written to
+    /// just now is waited for, as long as a further change would not show in its times (20 ms; 2 s
+    /// where those have no fractions). What is changed by way of a memory mapping shows there as late
+    /// as the system says it.
     ///
     /// When it returns, 1 + `copies` servers have the whole file on disk, checked and synced, and
     /// a majority knows of it. Other content under that name has been replaced, whole.
@@ -121,8 +133,8 @@ impl Client {
 
     /// Recovers a file to `target`, whose folder must be there.
     ///
-    /// The bytes go to `.NAME.depot-part` beside it, what they are of to `.NAME.depot-part.of`; when
-    /// all are there and have the announced hash they are synced, the file gets its name, and the
+    /// The bytes go to a part beside it, `.NAME.HASH.depot-part`, what they are of to another file
+    /// with `.of` behind that name, neither of which takes another file's place; when all are there and have the announced hash they are synced, the file gets its name, and the
     /// folder is synced. So `target` is never half a file, and when this returns it is durable.
     ///
     /// One that is cut goes on from where it was, within the call on any server, and in a later
@@ -130,7 +142,7 @@ impl Client {
     ///
     /// # Errors
     /// `Exists` before anything is asked, with [`Existing::Refuse`]; `Io` when the disk fails, is
-    /// full, or something else stands where the part would; `HashMismatch` after wrong bytes, which
+    /// full, or something else stands where the part would, which is left as it is; `HashMismatch` after wrong bytes, which
     /// are removed; what the server refuses; `Cut` after the last try.
     pub async fn recover_path(
         &self,
@@ -165,8 +177,9 @@ impl Client {
     /// Missing folders are made. `each` is told what became of each, in no order, and once each; a
     /// file that fails does not stop the others.
     ///
-    /// Where the targets lie is the caller's choice: one that makes them of names joins them to a
-    /// folder of its own and looks that no symbolic link stands on the way.
+    /// Where the targets lie is the caller's choice, and their folders are taken as they stand. For
+    /// targets that come of the files' names there is
+    /// [`recover_beneath`](Client::recover_beneath).
     ///
     /// # Errors
     /// When no server can be gone on with. The files of which `each` was not told are not there.
@@ -179,25 +192,57 @@ impl Client {
         each: &mut EachRecovered<'_>,
     ) -> Result<(), Error> {
         let wanted = recover::Wanted { pool: &self.pool, progress };
-        recover::many(wanted, files, existing, connections, each).await
+        recover::many_at(wanted, files, existing, connections, each).await
+    }
+
+    /// Recovers many files as [`recover_many`](Client::recover_many) does, each to its name beneath
+    /// `folder`: a `/` of a name is a folder there, made when it is missing.
+    ///
+    /// `folder` is taken as it stands, through symbolic links too. Beneath it no link is followed,
+    /// also not one that is put there meanwhile: a file is written in the folder that was found,
+    /// or not at all (`NotAFolder`). So this may be done where others may write.
+    ///
+    /// # Errors
+    /// When no server can be gone on with. The files of which `each` was not told are not there.
+    pub async fn recover_beneath(
+        &self,
+        folder: &Path,
+        names: Vec<FileName>,
+        existing: Existing,
+        connections: usize,
+        progress: &dyn Progress,
+        each: &mut EachRecovered<'_>,
+    ) -> Result<(), Error> {
+        let wanted = recover::Wanted { pool: &self.pool, progress };
+        recover::many_beneath(wanted, folder, names, existing, connections, each).await
     }
 
     /// The client's files in byte order of their names, asked for a page of 1,000 at a time, when
     /// the page before has been taken. What changes meanwhile may be told or not.
     ///
     /// An error ends the stream.
-    pub fn list(&self) -> impl Stream<Item = Result<ListItem, Error>> + Send + '_ {
+    pub fn list(&self) -> impl Stream<Item = Result<Listed, Error>> + Send + '_ {
         list::list(&self.pool)
     }
 
-    /// What is known about a file.
+    /// The files whose names begin with `folder/`, as [`list`](Client::list) tells them: it begins
+    /// with the first of them and asks no further than the last.
+    pub fn list_below(
+        &self,
+        folder: &FileName,
+    ) -> impl Stream<Item = Result<Listed, Error>> + Send + '_ {
+        list::below(&self.pool, folder)
+    }
+
+    /// What is known about a file, and whether that is only what the server asked has, which reaches
+    /// no majority: then another content, or none, may be the latest.
     ///
     /// # Errors
     /// `Refused` with `arquivo_inexistente` where there is none; and as every question.
-    pub async fn stat(&self, name: &FileName) -> Result<FileInfo, Error> {
+    pub async fn stat(&self, name: &FileName) -> Result<Stat, Error> {
         let request = Request::Stat { client: self.pool.id, name: name.clone() };
         match self.pool.ask(&request).await? {
-            Answer::Stat { info, .. } => Ok(info),
+            Answer::Stat { info, local } => Ok(Stat { info, local }),
             _ => Err(self.pool.broken(OTHER)),
         }
     }
@@ -240,7 +285,12 @@ impl Client {
     pub async fn servers(&self) -> Result<Vec<ServerState>, Error> {
         let request = Request::State { client: self.pool.id };
         match self.pool.ask(&request).await? {
-            Answer::State { servers } => Ok(servers),
+            Answer::State { servers } => {
+                if self.pool.options.learn {
+                    self.pool.servers.learn(&servers, self.pool.servers.current());
+                }
+                Ok(servers)
+            }
             _ => Err(self.pool.broken(OTHER)),
         }
     }

@@ -82,7 +82,13 @@ impl Connection {
         }
     }
 
-    fn new(options: &Options, server: usize, endpoint: &Endpoint, stream: TcpStream) -> Connection {
+    /// A connection that is open and on which nothing was said.
+    pub(crate) fn new(
+        options: &Options,
+        server: usize,
+        endpoint: &Endpoint,
+        stream: TcpStream,
+    ) -> Connection {
         let (read, write) = stream.into_split();
         let silence = options.silence_timeout;
         let sends = Arc::new(Sends::default());

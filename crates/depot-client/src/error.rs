@@ -20,6 +20,10 @@ pub enum Error {
     /// Something is there already where the file was to be recovered to. Nothing was asked.
     #[error("{} exists already", .0.display())]
     Exists(PathBuf),
+    /// On the way to where the file was to be recovered to stands a symbolic link, or no folder.
+    /// Nothing is written through it.
+    #[error("{} is no folder, or a symbolic link, through which nothing is written", .0.display())]
+    NotAFolder(PathBuf),
     /// The file grew, shrank or was written to while it was read. Nothing was stored of it.
     #[error("{} changed while it was being sent; nothing was stored", .0.display())]
     Changed(PathBuf),
@@ -117,13 +121,14 @@ impl Error {
     /// | [`Later`](ErrorKind::Later) | `Refused`: `copia_indisponivel`, `sem_espaco`, `copias_insuficientes`, `sem_quorum`, `servidor_indisponivel`, `deslocamento_invalido`, `mensagem_incompleta`, `tempo_esgotado`, `encerrando`; `Cut`, `Replaced` |
     /// | [`Unknown`](ErrorKind::Unknown) | `Refused`: `resultado_desconhecido`, `interno`; `Unanswered` |
     /// | [`Unreachable`](ErrorKind::Unreachable) | `Unreachable` |
-    /// | [`Local`](ErrorKind::Local) | `Exists`, `Changed`, `NotAFile`, `Io`, `Reader`, `Writer` |
+    /// | [`Local`](ErrorKind::Local) | `Exists`, `NotAFolder`, `Changed`, `NotAFile`, `Io`, `Reader`, `Writer` |
     /// | [`Integrity`](ErrorKind::Integrity) | `Refused`: `hash_divergente`; `HashMismatch`, `Protocol` |
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::Refused(refusal) => refused(refusal.code),
             Error::Exists(_)
+            | Error::NotAFolder(_)
             | Error::Changed(_)
             | Error::NotAFile { .. }
             | Error::Io { .. }

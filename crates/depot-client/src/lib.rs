@@ -22,11 +22,13 @@
 //!   [kind](ErrorKind) whether anything may have changed.
 //! - **Right bytes or none.** A recovered file has the hash that the depot knows, or is not there. A
 //!   file that changes while it is sent is not stored.
-//! - **Nothing outside the target.** Besides it only `.NAME.depot-part` and `.NAME.depot-part.of` are
-//!   made beside it, no symbolic link is followed there, and nothing is replaced unless that was
-//!   [asked for](Existing::Replace).
+//! - **Nothing outside the target.** Besides it only `.NAME.HASH.depot-part` and the same with `.of`
+//!   are made beside it, which no file of anybody else's is called; no symbolic link is followed there
+//!   or [beneath](Client::recover_beneath) a folder, also not one that is put there meanwhile; and
+//!   nothing is replaced unless that was [asked for](Existing::Replace).
 //! - **It goes on.** After a cut, a silence or a server that leaves, the same is tried again, at the
-//!   next server where that helps; transfers go on with the byte that comes next. Repeating is always
+//!   next server where that helps, also at one that [it was not told of](Options::learn); transfers
+//!   go on with the byte that comes next. Repeating is always
 //!   harmless, so any call may be made again after any error.
 //! - **A server is not trusted** further than its answers can be checked. What it sends as text comes
 //!   out in printable characters.
@@ -61,16 +63,19 @@ mod pool;
 mod printable;
 mod progress;
 mod recover;
+mod servers;
+mod spread;
 
-pub use client::{Client, EachDeposited, EachRecovered};
+pub use client::{Client, EachDeposited, EachRecovered, Stat};
 pub use deposit::Deposited;
 pub use endpoint::{Endpoint, EndpointFault};
 pub use error::{Error, ErrorKind};
+pub use list::Listed;
 pub use options::Options;
 pub use progress::{NoProgress, Progress};
 pub use recover::{Existing, Recovered};
 
 pub use depot_protocol::{
-    ClientId, Digest, ErrorCode, FileInfo, FileName, FileSize, ListItem, Refusal, ReplicaCount,
-    ServerName, ServerState, UtcSeconds,
+    ClientId, Digest, ErrorCode, FileInfo, FileName, FileSize, Refusal, ReplicaCount, ServerName,
+    ServerState, UtcSeconds,
 };

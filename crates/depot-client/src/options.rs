@@ -9,8 +9,14 @@ use crate::Endpoint;
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The servers of one depot, the preferred first; the others are gone to in this order when it
-    /// does not answer, and around again. At least one.
+    /// does not answer, and around again. At least one. One that takes no connection is gone to last
+    /// for a minute.
     pub servers: Vec<Endpoint>,
+    /// Whether each server that is come to is asked for the depot's other servers
+    /// (`comando:estado`), which are then gone to as if they were named behind those above. They are
+    /// sent the client's id, as the server that names them has it already. Not where the servers are
+    /// only reached by a way that they do not know themselves, such as a tunnel.
+    pub learn: bool,
     /// How long a server may take to be found, to take a connection and to answer the greeting.
     pub connect_timeout: Duration,
     /// How long a server may take nothing and send nothing while something is under way. A deposit
@@ -25,6 +31,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             servers: Vec::new(),
+            learn: true,
             connect_timeout: Duration::from_secs(5),
             silence_timeout: Duration::from_secs(75),
             retries: 5,

@@ -1,14 +1,14 @@
 //! Which server is talked to, the connections that are idle, and trying again.
 
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use depot_protocol::{Answer, ClientId, ErrorCode, Request};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::connection::Connection;
+use crate::servers::Servers;
 use crate::{Endpoint, Error, Options};
 
 /// How many idle connections are kept.
@@ -27,8 +27,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub(crate) struct Pool {
     pub(crate) options: Options,
     pub(crate) id: ClientId,
-    /// The index of the server to go to next; always one of `options.servers`.
-    current: AtomicUsize,
+    pub(crate) servers: Servers,
+    /// The server that was asked last for the others.
+    asked: Mutex<Option<usize>>,
     /// At most [`IDLE_MAX`], the one used last at the end.
     idle: Mutex<Vec<(Connection, Instant)>>,
 }
@@ -36,28 +37,55 @@ pub(crate) struct Pool {
 impl Pool {
     /// Dials the first server that answers.
     pub(crate) async fn open(options: Options, id: Option<ClientId>) -> Result<Pool, Error> {
-        let (connection, id) = dial(&options, 0, id).await?;
-        let current = AtomicUsize::new(connection.server);
-        let pool = Pool { options, id, current, idle: Mutex::default() };
-        pool.keep(connection);
+        let servers = Servers::new(&options.servers);
+        let (connection, id) = dial(&options, &servers, id).await?;
+        let pool = Pool { options, id, servers, asked: Mutex::default(), idle: Mutex::default() };
+        if let Some(connection) = pool.learn(connection).await {
+            pool.keep(connection);
+        }
         Ok(pool)
     }
 
     /// The server to go to next.
     pub(crate) fn server(&self) -> Endpoint {
-        let current = self.options.servers.get(self.current.load(Ordering::Relaxed));
-        current.cloned().unwrap_or_else(|| Endpoint::new("", 0))
+        self.servers.endpoint().unwrap_or_else(|| Endpoint::new("", 0))
     }
 
     /// A connection to the current server, or to the next one that answers.
     async fn connection(&self) -> Result<Connection, Error> {
-        let current = self.current.load(Ordering::Relaxed);
-        if let Some(connection) = self.idle(current) {
+        if let Some(connection) = self.idle(self.servers.current()) {
             return Ok(connection);
         }
-        let (connection, _) = dial(&self.options, current, Some(self.id)).await?;
-        self.current.store(connection.server, Ordering::Relaxed);
-        Ok(connection)
+        let (connection, _) = dial(&self.options, &self.servers, Some(self.id)).await?;
+        match self.learn(connection).await {
+            Some(connection) => Ok(connection),
+            None => Ok(dial(&self.options, &self.servers, Some(self.id)).await?.0),
+        }
+    }
+
+    /// Asks a server for the others, once when it is come to; nothing of what fails there is an
+    /// error, and at most the connection is spent.
+    async fn learn(&self, mut connection: Connection) -> Option<Connection> {
+        let server = connection.server;
+        {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            if !self.options.learn || *asked == Some(server) {
+                return Some(connection);
+            }
+            *asked = Some(server);
+        }
+        let request = Request::State { client: self.id };
+        let asked = connection.ask(&request);
+        match timeout(self.options.connect_timeout, asked).await {
+            Ok(Ok(Answer::State { servers })) => self.servers.learn(&servers, server),
+            Ok(Ok(Answer::Refused(_))) => {}
+            Ok(Ok(_)) | Err(_) => return None,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the other servers are not learned");
+                return None;
+            }
+        }
+        Some(connection).filter(Connection::is_quiet)
     }
 
     fn idle(&self, server: usize) -> Option<Connection> {
@@ -74,13 +102,6 @@ impl Pool {
         if idle.len() < IDLE_MAX && connection.is_quiet() {
             idle.push((connection, Instant::now()));
         }
-    }
-
-    /// Goes to the next server from now on, unless somebody has gone on from this one already.
-    fn leave(&self, server: usize) {
-        let next = (server + 1) % self.options.servers.len().max(1);
-        // Where it fails, the current server is another already.
-        let _ = self.current.compare_exchange(server, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// The error for an answer of another kind than was asked for.
@@ -114,23 +135,24 @@ impl Pool {
     }
 }
 
-/// Dials each server once, beginning with that one, until one greets.
+/// Dials each server once, beginning with the current one, until one greets.
 async fn dial(
     options: &Options,
-    from: usize,
+    servers: &Servers,
     id: Option<ClientId>,
 ) -> Result<(Connection, ClientId), Error> {
     let mut tried = Vec::new();
-    let servers = options.servers.iter().enumerate();
-    for (server, endpoint) in servers.clone().skip(from).chain(servers.take(from)) {
-        match Connection::dial(options, server, endpoint, id).await {
+    for (server, endpoint) in servers.in_turn() {
+        match Connection::dial(options, server, &endpoint, id).await {
             Ok(greeted) => {
                 tracing::debug!(server = %endpoint, "connected");
+                servers.arrived(server);
                 return Ok(greeted);
             }
             Err(error) => {
                 tracing::debug!(server = %endpoint, %error, "not connected");
-                tried.push((endpoint.clone(), error));
+                servers.died(server);
+                tried.push((endpoint, error));
             }
         }
     }
@@ -216,7 +238,7 @@ impl<'a> Attempts<'a> {
             && (!cut || self.was_cut)
             && !is_about_an_offset(&error)
         {
-            self.pool.leave(server);
+            self.pool.servers.leave(server);
         }
         self.was_cut = cut;
         tracing::debug!(%error, pause = ?self.pause, "trying again");

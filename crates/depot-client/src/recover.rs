@@ -3,22 +3,25 @@
 
 mod many;
 mod part;
+mod place;
 mod pump;
 mod target;
+mod turns;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use depot_protocol::{
     Answer, Digest, ErrorCode, FileName, FileSize, Recover, Refusal, Reply, Request,
 };
 
+use crate::client::EachRecovered;
 use crate::connection::{Connection, Receiving};
 use crate::pool::{Attempts, Pool};
 use crate::{Error, Progress};
+use place::{Chosen, Missing, Place};
 use target::Target;
 
-pub(crate) use many::many;
 pub(crate) use writer::writer;
 
 /// How many more bytes must have come for a try to have got on.
@@ -99,14 +102,60 @@ async fn ask(
     }
 }
 
-/// Recovers to a file.
+/// Recovers to a file whose folder is there.
 pub(crate) async fn path(
     wanted: Wanted<'_>,
     name: &FileName,
     target: &Path,
     existing: Existing,
 ) -> Result<Recovered, Error> {
-    let mut target = Target::open(target, existing).await?;
+    place(wanted, name, Place::at(target, Missing::Fault)?, existing).await
+}
+
+/// Recovers many files, each to a path of its own; their folders are made where they are missing.
+pub(crate) async fn many_at(
+    wanted: Wanted<'_>,
+    files: Vec<(FileName, PathBuf)>,
+    existing: Existing,
+    connections: usize,
+    each: &mut EachRecovered<'_>,
+) -> Result<(), Error> {
+    let mut places = Vec::with_capacity(files.len());
+    for (name, path) in files {
+        match Place::at(&path, Missing::Made) {
+            Ok(place) => places.push((name, place)),
+            Err(error) => each(&name, &path, Err(error)),
+        }
+    }
+    many::many(wanted, places, existing, connections, each).await
+}
+
+/// Recovers many files beneath one folder, each by its name.
+pub(crate) async fn many_beneath(
+    wanted: Wanted<'_>,
+    folder: &Path,
+    names: Vec<FileName>,
+    existing: Existing,
+    connections: usize,
+    each: &mut EachRecovered<'_>,
+) -> Result<(), Error> {
+    let chosen = Chosen::new(folder);
+    let place = |name: FileName| {
+        let place = Place::beneath(&chosen, &name);
+        (name, place)
+    };
+    let places = names.into_iter().map(place).collect();
+    many::many(wanted, places, existing, connections, each).await
+}
+
+/// Recovers to a place.
+async fn place(
+    wanted: Wanted<'_>,
+    name: &FileName,
+    place: Place,
+    existing: Existing,
+) -> Result<Recovered, Error> {
+    let mut target = Target::open(place, existing).await?;
     let done = path_tries(wanted, name, &mut target).await;
     wanted.progress.end(name);
     done
@@ -125,7 +174,7 @@ async fn path_tries(
         let offset = target.held();
         let error = match path_once(wanted, &mut attempts, name, target).await {
             Ok(recovered) => {
-                target.sync_folder().await?;
+                target.sync_name().await?;
                 return Ok(recovered);
             }
             Err(error) => error,

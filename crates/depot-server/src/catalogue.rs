@@ -1,23 +1,47 @@
 //! Who deposited what, and who holds it: the same on every server of a cluster.
 //!
-//! Changes go in as [`Command`]s through [`Catalogue::propose`] and are durable when it returns;
-//! reads come out of a [`View`], a consistent snapshot. A depot of one keeps it in [`solo`]; the
-//! floors above know only the trait.
+//! Changes go in as [`Command`]s through [`Catalogue::propose`] and are durable on a majority when
+//! it returns; reads come out of a [`View`], a consistent snapshot. The floors above know only the
+//! trait; behind it is [`RaftCatalogue`], for one server as for many.
 //!
-//! Beneath: [`record`] and [`command`] are the words; `rows` is how they lie on disk and `tables`
-//! where; `machine` applies a command to the tables; `backend`, `header` and `overlay` stand
-//! between redb and the [`Disk`](crate::seams::Disk); [`store`] founds, opens and checks the file.
+//! From the bottom: [`record`] and [`command`] are the words; `rows`, `stored` and `log_rows` are
+//! how they lie on disk, `tables` and `log_tables` where; `machine` applies a command to the tables;
+//! `backend`, `header` and `overlay` stand between redb and the [`Disk`](crate::seams::Disk);
+//! [`store`] founds, opens and checks the file, `migrate` brings an old one up to date.
+//!
+//! On that stands the consensus: [`consensus`] has its types and [`runtime`] its runtime, `storage`
+//! keeps its log and tables, [`snapshot`] brings a server that lags up to date, [`peers`] and
+//! `messages` are how servers talk, `network` and `serve` the two ends of it; [`raft`] puts it
+//! together, with `propose` for changes, `read` for views, `quorum` for what can be reached and
+//! [`members`] for who belongs to it. [`events`] tells the server what it may let go of or shall get.
 
 mod backend;
 pub mod command;
+pub mod consensus;
+pub mod events;
 mod fault;
 mod header;
+mod log_rows;
+mod log_tables;
 mod machine;
+pub mod members;
+mod messages;
+mod migrate;
+mod network;
 mod overlay;
+pub mod peers;
+mod propose;
+mod quorum;
+pub mod raft;
+mod read;
 pub mod record;
 mod rows;
-pub mod solo;
+pub mod runtime;
+mod serve;
+pub mod snapshot;
+mod storage;
 pub mod store;
+mod stored;
 mod tables;
 pub mod view;
 mod walk;
@@ -25,13 +49,14 @@ mod walk;
 use async_trait::async_trait;
 
 pub use command::{Applied, Command, Outcome};
+pub use events::Event;
 pub use fault::StoreError;
+pub use raft::{LogLimits, RaftCatalogue, StartError};
 pub use record::{
     Holder, HolderId, HolderState, Incarnation, Namespace, OperationId, Receipt, Record,
     SweepNumber, Version,
 };
-pub use solo::SoloCatalogue;
-pub use store::{Founding, OpenError, Store, StoreSettings};
+pub use store::{Founding, Identity, OpenError, Store, StoreSettings};
 pub use view::{ReadError, View};
 
 /// How much a [`View`] may lag behind what others were told.
@@ -44,7 +69,7 @@ pub enum Freshness {
 }
 
 /// A change was not made, or nobody knows.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
     /// The command was not proposed; nothing has changed and nothing will.
     #[error("no majority of the servers can be reached")]
@@ -64,4 +89,8 @@ pub trait Catalogue: Send + Sync {
     /// A snapshot that shows every change acknowledged before this was called, or, where no
     /// majority answers, the local one ([`View::freshness`]).
     async fn view(&self) -> Result<View, ReadError>;
+
+    /// Whether a majority was reached within the last 5 s. Without one, changes are refused at once
+    /// and views are local ones.
+    fn has_quorum(&self) -> bool;
 }

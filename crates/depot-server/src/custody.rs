@@ -17,7 +17,8 @@ use tokio::sync::Notify;
 
 use crate::catalogue::command::Sweep;
 use crate::catalogue::{
-    Catalogue, Command, Incarnation, Outcome, ProposeError, ReadError, Receipt, SweepNumber, View,
+    Catalogue, Command, Freshness, Incarnation, Outcome, ProposeError, ReadError, Receipt,
+    SweepNumber, View,
 };
 use crate::home::Home;
 use crate::seams::{Seams, blocking};
@@ -144,7 +145,7 @@ impl Custody {
         self.volume.begin_sweep(number.0);
         let expires = self.now() + self.trash.as_secs();
         // Every look comes after the sweep in the catalogue's order.
-        let view = self.catalogue.view().await?;
+        let view = self.latest().await?;
         let custody = Arc::clone(self);
         let trash = move || {
             let server = &custody.home.identity().server;
@@ -200,7 +201,7 @@ impl Custody {
             if copy.expires > self.now() && !needed(self.room().await?) {
                 break; // the oldest first: the others are younger
             }
-            let view = self.catalogue.view().await?;
+            let view = self.latest().await?;
             let custody = Arc::clone(self);
             let empty = move || {
                 let server = &custody.home.identity().server;
@@ -217,6 +218,16 @@ impl Custody {
     async fn room(self: &Arc<Self>) -> Result<u64, CustodyError> {
         let volume = Arc::clone(&self.volume);
         Ok(blocking::run(&self.seams.blocking, move || volume.room()).await??)
+    }
+
+    /// A view that shows every change made before it was asked for. No copy goes by any other: a
+    /// server that reaches no majority lets go of nothing.
+    async fn latest(&self) -> Result<View, CustodyError> {
+        let view = self.catalogue.view().await?;
+        match view.freshness() {
+            Freshness::Linearizable => Ok(view),
+            Freshness::Local => Err(ProposeError::NoQuorum.into()),
+        }
     }
 
     async fn view<T: Send + 'static>(

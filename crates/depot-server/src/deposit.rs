@@ -8,10 +8,12 @@
 mod admit;
 mod receive;
 
-use depot_protocol::{Announced, Answer, Deposit, Digest, ErrorCode, Refusal};
+use depot_protocol::{Announced, Answer, Deposit, Digest, ErrorCode, FileName, Refusal};
 
 use crate::catalogue::command::Put;
-use crate::catalogue::{Command, OperationId, Outcome, SweepNumber, Version};
+use crate::catalogue::{
+    Command, Namespace, OperationId, Outcome, ReadError, SweepNumber, Version, View,
+};
 use crate::depot::Depot;
 use crate::uploads::UploadKey;
 use crate::volume::Sealed;
@@ -65,7 +67,7 @@ pub async fn deposit(
             if let Some(_more) = payload.next().await.map_err(DepositError::Interrupted)? {
                 return Err(DepositError::Interrupted(Interrupted::Broken));
             }
-            Received { sealed, read: version(depot, &key).await? }
+            Received { sealed, base: base(depot, &key).await? }
         }
     };
     let mut pending = Pending { depot, digest: received.sealed.digest(), committed: false };
@@ -75,10 +77,26 @@ pub async fn deposit(
     Ok(answer)
 }
 
-/// A payload that is durable, and the version of the record that it is to become or replace.
+/// A payload that is durable, and what its name held before.
 struct Received {
     sealed: Sealed,
+    base: Base,
+}
+
+/// What a name held, and as of when.
+#[derive(Debug, Clone, Copy)]
+struct Base {
+    /// The version that was there; 0 for none.
     read: Version,
+    /// How many commands were applied by then.
+    seen: u64,
+}
+
+impl Base {
+    fn of(view: &View, namespace: &Namespace, name: &FileName) -> Result<Self, ReadError> {
+        let read = view.get(namespace, name)?.map_or(Version(0), |record| record.version);
+        Ok(Base { read, seen: view.applied()? })
+    }
 }
 
 /// A sealed payload that no record lists yet. Dropped uncommitted, the sweeper is told.
@@ -96,11 +114,10 @@ impl Drop for Pending<'_> {
     }
 }
 
-/// The version of what is there under this name now.
-async fn version(depot: &Depot, key: &UploadKey) -> Result<Version, Refusal> {
+/// What is there under this name now.
+async fn base(depot: &Depot, key: &UploadKey) -> Result<Base, Refusal> {
     let (namespace, name) = (key.namespace, key.name.clone());
-    let record = depot.ask(move |view| view.get(&namespace, &name)).await?;
-    Ok(record.map_or(Version(0), |record| record.version))
+    depot.ask(move |view| Base::of(view, &namespace, &name)).await
 }
 
 /// Puts the sealed payload into the catalogue under its name.
@@ -111,12 +128,13 @@ async fn commit(
     received: Received,
 ) -> Result<Answer, Refusal> {
     let operation = OperationId(depot.seams.entropy.bytes());
-    let Received { mut sealed, mut read } = received;
+    let Received { mut sealed, mut base } = received;
     for _ in 0..COMMIT_TRIES {
         let put = Command::Put(Put {
             namespace: key.namespace,
             name: request.name.clone(),
-            read,
+            read: base.read,
+            seen: base.seen,
             digest: sealed.digest(),
             size: request.size,
             replicas: request.replicas,
@@ -127,16 +145,13 @@ async fn commit(
         });
         match depot.propose(put).await? {
             Outcome::Done(record) => {
-                return Ok(Answer::Deposited {
-                    replicas: record.replicas,
-                    copies: record.copies(),
-                    hash: record.digest,
-                });
+                let (replicas, hash) = (record.replicas, record.digest);
+                let copies = depot.ask(move |view| view.copies(&record)).await?;
+                return Ok(Answer::Deposited { replicas, copies, hash });
             }
             // Another change of this name came first: this one comes after it.
-            Outcome::Moved { current } => {
-                read = current.map_or(Version(0), |record| record.version);
-            }
+            Outcome::Moved { current: Some(record) } => base.read = record.version,
+            Outcome::Moved { current: None } => base = self::base(depot, key).await?,
             // A sweep came between seal and commit: vouch for the copy again, if it is still here.
             Outcome::StaleReceipt { current, .. } => {
                 sealed = vouch_again(depot, sealed, current).await?;

@@ -22,11 +22,14 @@ pub async fn set_replicas(
     }
     let change = |read, operation| {
         let (namespace, name) = (depot.namespace(client), name.clone());
-        Command::SetReplicas(SetReplicas { namespace, name, read, replicas, operation })
+        let wanted = Vec::new();
+        Command::SetReplicas(SetReplicas { namespace, name, read, replicas, wanted, operation })
     };
     match propose_on(depot, client, name, change).await? {
         Outcome::Done(record) => {
-            Ok(Answer::ReplicasSet { replicas: record.replicas, copies: record.copies() })
+            let replicas = record.replicas;
+            let copies = depot.ask(move |view| view.copies(&record)).await?;
+            Ok(Answer::ReplicasSet { replicas, copies })
         }
         other => Err(unexpected(depot, other)),
     }

@@ -3,6 +3,8 @@
 //! ```text
 //! LOCK                 locked while a server runs here; holds its process id
 //! FOUNDING             there while the folder is being made: nothing was acknowledged yet
+//! PEERS                how often each of the other servers was started, as it was met
+//! ABORTS               when the server ended itself after a fault
 //! catalogue/MARKER     whose catalogue this is; beside it the catalogue itself
 //! volume/blobs/MARKER  whose blobs these are, the start number, the running time
 //! ```
@@ -28,7 +30,16 @@ const MARKER_MAX: u64 = 4096;
 /// What a depot's folder is made of.
 const HALVES: [&str; 2] = ["catalogue", "volume"];
 /// What else may lie in it, and, the last one, in the root of any file system.
-const FILES: [&str; 6] = ["LOCK", "FOUNDING", "FOUNDING.new", "ABORTS", "ABORTS.new", "lost+found"];
+const FILES: [&str; 8] = [
+    "LOCK",
+    "FOUNDING",
+    "FOUNDING.new",
+    "ABORTS",
+    "ABORTS.new",
+    "PEERS",
+    "PEERS.new",
+    "lost+found",
+];
 
 /// A data folder can't be used.
 #[derive(Debug, thiserror::Error)]

@@ -1,33 +1,40 @@
-//! One server, put together from the ground up and taken down in reverse: data folder, volume,
-//! catalogue, the background's workers, the listener.
+//! One server, put together from the ground up and taken down in reverse: its ports, the data
+//! folder, volume and catalogue, the links to the others, the background's workers.
+//!
+//! A server whose folder is empty, and who is not alone, waits: its ports are open, clients hear
+//! `servidor_indisponivel`, operators may found or admit it. From there on it goes the same way as
+//! one that finds its folder founded.
+
+mod desk;
+mod folder;
+mod met;
+mod serve;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use depot_protocol::ServerState;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::aborts;
 use crate::buffers::Buffers;
-use crate::catalogue::{
-    Catalogue, Founding, Incarnation, OpenError, ReadError, SoloCatalogue, Store, StoreSettings,
-};
+use crate::catalogue::{self, OpenError, ReadError};
+use crate::cluster::members::Members;
+use crate::cluster::{self, Door, Keys, LinkIdentity, Links, Service, Starts};
 use crate::config::{Limits, Settings};
-use crate::custody::Custody;
-use crate::depot::Depot;
-use crate::home::{self, Found, Home, HomeError, Identity, Unfounded};
+use crate::home::{self, Found, HomeError, Identity};
 use crate::listener;
 use crate::pace::Pace;
-use crate::repair::{housekeeping, scrub, sweep};
+use crate::seams::network::Listener;
 use crate::seams::{Disk, Seams, blocking};
 use crate::session::Shared;
 use crate::start_number::StartNumber;
 use crate::tasks::Tasks;
-use crate::turns::Turns;
-use crate::uploads::Uploads;
-use crate::volume::Volume;
+use crate::telemetry;
+use desk::Desk;
+use folder::found;
+use met::Met;
+use serve::Site;
 
 /// A server could not be started. Nothing in its data folder was changed that matters.
 #[derive(Debug, thiserror::Error)]
@@ -38,12 +45,18 @@ pub enum StartError {
     /// The catalogue.
     #[error(transparent)]
     Catalogue(#[from] OpenError),
+    /// The catalogue's consensus.
+    #[error(transparent)]
+    Consensus(#[from] catalogue::StartError),
     /// The catalogue, once it was open.
     #[error("cannot read the catalogue")]
     Read(#[from] ReadError),
     /// The blobs.
     #[error("cannot open the volume")]
     Volume(#[source] std::io::Error),
+    /// What was met of the other servers.
+    #[error("cannot read what is known of the other servers")]
+    Met(#[source] std::io::Error),
     /// The address.
     #[error("cannot listen on {address}")]
     Bind {
@@ -57,93 +70,162 @@ pub enum StartError {
     Lost(#[from] blocking::Lost),
 }
 
+/// What a server does now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Its folder is empty: it waits to be founded or admitted.
+    Waiting,
+    /// It serves.
+    Serving,
+}
+
+/// Why a server must end though nobody asked it to.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum End {
+    /// Another server has met a later state of this one: it must take no part.
+    #[error("{0}")]
+    Fenced(String),
+    /// It was founded, and could not be started then.
+    #[error("{}", telemetry::chain(&**.0))]
+    Failed(Arc<StartError>),
+}
+
 /// A running server.
 pub struct Node {
-    address: SocketAddr,
-    number: StartNumber,
+    clients: Option<SocketAddr>,
+    peers: Option<SocketAddr>,
+    phase: watch::Receiver<Phase>,
+    end: watch::Receiver<Option<End>>,
+    number: Arc<OnceLock<StartNumber>>,
     seams: Seams,
     limits: watch::Sender<Arc<Limits>>,
     /// Sessions and workers.
     tasks: Tasks,
-    /// What they stand on: listener and catalogue.
+    /// What they stand on: ports, links and catalogue.
     ground: Tasks,
 }
 
-/// The halves of an open data folder.
-struct Parts {
-    home: Arc<Home>,
-    volume: Arc<Volume>,
-    store: Arc<Store>,
-    number: StartNumber,
-}
+/// A bound port, and the address that it really has.
+type Port = (Box<dyn Listener>, SocketAddr);
 
 impl Node {
-    /// Starts a server on a data folder, founding it if it is empty. `descriptors`: how many
-    /// connections the process can have open.
+    /// Starts a server on a data folder. A depot of one founds it if it is empty; a server of
+    /// several then waits, and comes to serve later. `descriptors`: how many connections the
+    /// process can have open.
     pub async fn start(
         settings: Settings,
         disk: Arc<dyn Disk>,
         seams: Seams,
         descriptors: usize,
     ) -> Result<Node, StartError> {
-        let address = settings.listen;
-        let bound = seams.network.bind(address).await;
-        let listener = bound.map_err(|source| StartError::Bind { address, source })?;
-        let address =
-            listener.local_address().map_err(|source| StartError::Bind { address, source })?;
-
-        let (world, wanted, folder) = (seams.clone(), settings.clone(), Arc::clone(&disk));
-        let opened = blocking::run(&seams.blocking, move || open(&world, &wanted, folder));
-        let Parts { home, volume, store, number } = opened.await??;
+        let members = Arc::new(Members::of(&settings));
+        let witness = members.get(members.me()).is_some_and(|me| me.witness);
+        let clients = if witness { None } else { Some(bind(&seams, settings.listen).await?) };
+        let peers = match members.peer_address(members.me()) {
+            Some(address) if members.all().len() > 1 => Some(bind(&seams, address).await?),
+            _ => None,
+        };
+        let address = |port: &Option<Port>| port.as_ref().map(|(_, address)| *address);
+        let (at_clients, at_peers) = (address(&clients), address(&peers));
 
         let (tasks, ground) = (Tasks::default(), Tasks::default());
-        let seams = aborts::noting(&seams, disk, Arc::clone(&home));
-        let (tracker, until) = (ground.tracker(), ground.stopping().clone());
-        let catalogue = SoloCatalogue::start(store, &seams, tracker, until);
-        let (view, server) = (catalogue.view().await?, home.identity().server.clone());
-        let sweep = blocking::run(&seams.blocking, move || view.sweep_number(&server)).await??;
-        volume.begin_sweep(sweep.0);
-        let custody = Arc::new(Custody::new(
-            seams.clone(),
-            volume,
-            Arc::new(catalogue) as Arc<dyn Catalogue>,
-            home,
-            settings.volume.trash,
-        ));
-        tasks.spawn(sweep::run(Arc::clone(&custody), seams.clone(), tasks.clone()));
-        tasks.spawn(scrub::run(Arc::clone(&custody), seams.clone(), tasks.clone()));
-        let keeping =
-            housekeeping::run(Arc::clone(&custody), seams.clone(), number.clone(), tasks.clone());
-        tasks.spawn(keeping);
-
-        let limits = watch::Sender::new(Arc::new(settings.limits.clone()));
-        let buffers = Buffers::new(settings.deposit.memory);
-        let depot = Depot {
-            seams: seams.clone(),
-            custody,
-            buffers: buffers.clone(),
-            turns: Turns::new(settings.limits.transfers_per_client),
-            settings: settings.deposit,
-            others: 0,
-            uploads: Uploads::default(),
-        };
-        let own = ServerState { name: settings.server, address: address.to_string(), active: true };
+        let links: Arc<OnceLock<Arc<Links>>> = Arc::default();
         let shared = Arc::new(Shared {
-            depot: OnceLock::from(Arc::new(depot)),
-            buffers,
+            depot: OnceLock::new(),
+            buffers: Buffers::new(settings.deposit.memory),
             pace: Pace::default(),
-            servers: Box::new(move || vec![own.clone()]),
+            servers: Box::new(servers(Arc::clone(&members), Arc::clone(&links), at_clients)),
             tasks: tasks.clone(),
         });
-        let listening =
-            listener::run(listener, shared, limits.subscribe(), descriptors, ground.clone());
-        ground.spawn(listening);
-        Ok(Node { address, number, seams, limits, tasks, ground })
+        let (end, phase) = (watch::Sender::new(None), watch::Sender::new(Phase::Waiting));
+        let (end_seen, phase_seen) = (end.subscribe(), phase.subscribe());
+        let number: Arc<OnceLock<StartNumber>> = Arc::default();
+        let limits = watch::Sender::new(Arc::new(settings.limits.clone()));
+
+        let (folder, server) = (Arc::clone(&disk), settings.server.clone());
+        let looked = blocking::run(&seams.blocking, move || home::look(folder, &server)).await??;
+        let desk = Desk::new(settings.server.clone(), Arc::clone(&disk), seams.clone());
+        let waiting = waiting(&settings, &seams, Arc::clone(&disk)).await?;
+        let door = Door::new(Arc::clone(&members), waiting, &seams);
+        door.set_service(Service::Operator, Arc::clone(&desk) as _);
+        let site = Site {
+            settings,
+            disk,
+            seams: seams.clone(),
+            members,
+            door: Arc::clone(&door),
+            desk: Arc::clone(&desk),
+            shared: Arc::clone(&shared),
+            links,
+            number: Arc::clone(&number),
+            tasks: tasks.clone(),
+            ground: ground.clone(),
+            end,
+        };
+        match looked {
+            Found::Empty(vacant) if peers.is_some() => {
+                tracing::info!("the data folder is empty: waiting to be founded or admitted");
+                tasks.spawn(async move {
+                    let stopping = site.tasks.stopping().clone();
+                    let found = tokio::select! {
+                        found = desk.wait(vacant) => found,
+                        () = stopping.cancelled() => return,
+                    };
+                    let Some(found) = found else { return };
+                    match site.serve(found).await {
+                        Ok(()) => drop(phase.send_replace(Phase::Serving)),
+                        Err(error) => {
+                            drop(site.end.send_replace(Some(End::Failed(Arc::new(error)))));
+                        }
+                    }
+                });
+            }
+            looked => {
+                let found = site.found_alone(looked).await?;
+                if let Err(error) = site.serve(found).await {
+                    let now = CancellationToken::new();
+                    now.cancel();
+                    tasks.stop(std::time::Duration::ZERO, &now).await;
+                    ground.stop(std::time::Duration::ZERO, &now).await;
+                    return Err(error);
+                }
+                phase.send_replace(Phase::Serving);
+            }
+        }
+        if let Some((listener, _)) = peers {
+            ground.spawn(cluster::listen(listener, door, ground.clone()));
+        }
+        if let Some((listener, _)) = clients {
+            let limits = limits.subscribe();
+            ground.spawn(listener::run(listener, shared, limits, descriptors, ground.clone()));
+        }
+        let (phase, end) = (phase_seen, end_seen);
+        let (clients, peers) = (at_clients, at_peers);
+        Ok(Node { clients, peers, phase, end, number, seams, limits, tasks, ground })
     }
 
-    /// Where clients dial.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where clients dial; `None` for a witness, who takes none.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.clients
+    }
+
+    /// Where other servers and operators dial; `None` where there are none.
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.peers
+    }
+
+    /// What it does now, and whenever that changes.
+    pub fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.clone()
+    }
+
+    /// Waits until it must end though nobody asked it to, and says why.
+    pub async fn ended(&mut self) -> End {
+        match self.end.wait_for(Option::is_some).await.map(|end| end.clone()) {
+            Ok(Some(end)) => end,
+            // Nobody is left who could say so.
+            _ => std::future::pending().await,
+        }
     }
 
     /// Limits for connections that come from now on.
@@ -161,7 +243,7 @@ impl Node {
         };
         self.tasks.stop(patience, hurry).await;
         self.ground.stop(goodbyes, hurry).await;
-        let number = self.number;
+        let Some(number) = self.number.get().cloned() else { return };
         match blocking::run(&self.seams.blocking, move || number.save(false)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "cannot save the running time"),
@@ -170,61 +252,44 @@ impl Node {
     }
 }
 
-fn open(seams: &Seams, settings: &Settings, disk: Arc<dyn Disk>) -> Result<Parts, StartError> {
-    let home = match home::look(Arc::clone(&disk), &settings.server)? {
-        Found::Depot(home) => home,
-        Found::Begun(unfounded) => found(&*disk, unfounded)?,
-        Found::Empty(vacant) => {
-            let (cluster, server) = (seams.entropy.bytes(), settings.server.clone());
-            let founders = vec![server.clone()];
-            let identity = Identity { cluster, server, incarnation: 1 };
-            found(&*disk, vacant.begin(identity, founders)?)?
-        }
-    };
-    let home = Arc::new(home);
-    let check = aborts::look(&*disk, &home, seams)?;
-    let wanted = &settings.catalogue;
-    let wanted = StoreSettings { cache: wanted.cache, check_on_open: wanted.check_on_open };
-    let store = Arc::new(Store::open(&*disk, &wanted, check)?);
-    if *store.identity() != founding(home.identity()) {
-        return Err(StartError::Home(HomeError::Foreign(
-            "the catalogue in the data folder is another server's: put the right one back".into(),
-        )));
-    }
-    let number =
-        StartNumber::check(Arc::clone(&store), Arc::clone(&home), Arc::clone(&seams.clock))?;
-    number.save(true)?;
-    let volume = Volume::open(disk, seams, settings.volume.clone()).map_err(volume_error)?;
-    Ok(Parts { home, volume: Arc::new(volume), store, number })
+async fn bind(seams: &Seams, address: SocketAddr) -> Result<Port, StartError> {
+    let failed = |source| StartError::Bind { address, source };
+    let listener = seams.network.bind(address).await.map_err(failed)?;
+    let address = listener.local_address().map_err(failed)?;
+    Ok((listener, address))
 }
 
-/// Makes both halves, durable, then marks them.
-fn found(disk: &dyn Disk, unfounded: Unfounded) -> Result<Home, StartError> {
-    Volume::found(disk).map_err(StartError::Volume)?;
-    let catalogue = Path::new("catalogue");
-    match disk.create_dir(catalogue) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        other => other.map_err(StartError::Volume)?,
-    }
-    disk.sync_dir(Path::new("")).map_err(StartError::Volume)?;
-    Store::found(disk, founding(&unfounded.identity))?;
-    tracing::info!("founded a new depot in an empty data folder");
-    Ok(unfounded.founded()?)
+/// What a server is to the others before it belongs to a cluster: nobody but operators is taken.
+async fn waiting(
+    settings: &Settings,
+    seams: &Seams,
+    disk: Arc<dyn Disk>,
+) -> Result<LinkIdentity, StartError> {
+    let (met, blocking) = (Arc::new(Met::new(disk)), Arc::clone(&seams.blocking));
+    let load = move || Starts::load(0, Arc::default(), met, blocking);
+    let starts = blocking::run(&seams.blocking, load).await?.map_err(StartError::Met)?;
+    let keys = Keys::of(settings);
+    Ok(LinkIdentity { cluster: None, keys, starts: Arc::new(starts), free: Arc::new(|| 0) })
 }
 
-fn founding(identity: &Identity) -> Founding {
-    Founding {
-        cluster: identity.cluster,
-        server: identity.server.clone(),
-        incarnation: Incarnation(identity.incarnation),
-    }
-}
-
-fn volume_error(error: std::io::Error) -> StartError {
-    match error.kind() {
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidData => {
-            StartError::Home(HomeError::Damaged(format!("the volume is not whole: {error}")))
-        }
-        _ => StartError::Volume(error),
+/// What `estado` tells: those that take clients, and who of them is up as seen from here.
+fn servers(
+    members: Arc<Members>,
+    links: Arc<OnceLock<Arc<Links>>>,
+    own: Option<SocketAddr>,
+) -> impl Fn() -> Vec<ServerState> + Send + Sync {
+    move || {
+        let takes_clients = members.all().iter().filter(|member| !member.witness);
+        let state = takes_clients.map(|member| {
+            let me = member.name == *members.me();
+            let address = own.filter(|_| me).unwrap_or(member.address);
+            let up = || links.get().is_some_and(|links| links.is_up(&member.name));
+            ServerState {
+                name: member.name.clone(),
+                address: address.to_string(),
+                active: me || up(),
+            }
+        });
+        state.collect()
     }
 }

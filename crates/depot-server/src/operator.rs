@@ -29,11 +29,6 @@ pub enum Question {
         /// Its name.
         server: String,
     },
-    /// An admitted server is founded: it is to become a voter; to the leader. Answered when it is.
-    Enrol {
-        /// Its name.
-        server: String,
-    },
 }
 
 /// Of which cluster a folder is to become a part.
@@ -59,8 +54,6 @@ pub enum Reply {
         /// The life to found its folder with.
         incarnation: u64,
     },
-    /// To `Enrol`: it votes.
-    Enrolled,
     /// Only the leader can do that: ask this server, if it is known which it is.
     Elsewhere {
         /// The leader's name.
@@ -94,10 +87,21 @@ pub struct CatalogueStatus {
     pub term: u64,
     /// Whether a majority was reached in the last seconds.
     pub quorum: bool,
-    /// The last change that is applied here.
+    /// The last entry of the log that is applied here.
     pub applied: u64,
-    /// Who votes.
-    pub voters: Vec<String>,
+    /// Who belongs to it.
+    pub members: Vec<MemberStatus>,
+}
+
+/// One life of a server that belongs to the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// Its name.
+    pub server: String,
+    /// Its life.
+    pub incarnation: u64,
+    /// Whether it votes; else it is still catching up.
+    pub votes: bool,
 }
 
 /// Another server as one server sees it.

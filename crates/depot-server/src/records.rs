@@ -4,17 +4,21 @@ use depot_protocol::{
     Answer, ClientId, FileInfo, FileName, ListCursor, ListItem, ListLimit, Refusal,
 };
 
-use crate::catalogue::{Freshness, Record};
+use crate::catalogue::{Freshness, ReadError, Record, View};
 use crate::depot::{Depot, unknown_file};
 
 /// Answers `consultar`.
 pub async fn stat(depot: &Depot, client: &ClientId, name: &FileName) -> Result<Answer, Refusal> {
     let (namespace, name) = (depot.namespace(client), name.clone());
-    let (record, local) = depot
-        .ask(move |view| Ok((view.get(&namespace, &name)?, view.freshness() == Freshness::Local)))
+    let (info, local) = depot
+        .ask(move |view| {
+            let record = view.get(&namespace, &name)?;
+            let info = record.map(|record| info(view, &record)).transpose()?;
+            Ok((info, view.freshness() == Freshness::Local))
+        })
         .await?;
-    match record {
-        Some(record) => Ok(Answer::Stat { info: info(&record), local }),
+    match info {
+        Some(info) => Ok(Answer::Stat { info, local }),
         None => Err(unknown_file(local)),
     }
 }
@@ -27,22 +31,26 @@ pub async fn list(
     after: &ListCursor,
 ) -> Result<Answer, Refusal> {
     let (namespace, after) = (depot.namespace(client), after.clone());
-    let ((records, more), local) = depot
+    let (items, more, local) = depot
         .ask(move |view| {
-            let page = view.list(&namespace, after.as_str(), usize::from(limit.get()))?;
-            Ok((page, view.freshness() == Freshness::Local))
+            let limit = usize::from(limit.get());
+            let (records, more) = view.list(&namespace, after.as_str(), limit)?;
+            let item = |(name, record): (FileName, Record)| {
+                Ok(ListItem { info: info(view, &record)?, name })
+            };
+            let items = records.into_iter().map(item).collect::<Result<_, ReadError>>()?;
+            Ok((items, more, view.freshness() == Freshness::Local))
         })
         .await?;
-    let items = records.into_iter().map(|(name, record)| ListItem { info: info(&record), name });
-    Ok(Answer::List { items: items.collect(), more, local })
+    Ok(Answer::List { items, more, local })
 }
 
-fn info(record: &Record) -> FileInfo {
-    FileInfo {
+fn info(view: &View, record: &Record) -> Result<FileInfo, ReadError> {
+    Ok(FileInfo {
         replicas: record.replicas,
-        copies: record.copies(),
+        copies: view.copies(record)?,
         size: record.size,
         hash: record.digest,
         deposited: record.deposited,
-    }
+    })
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::cli::Start;
 use crate::config::{Config, Selection, Settings};
 use crate::exit::Exit;
 use crate::home::HomeError;
-use crate::node::{Node, StartError};
+use crate::node::{End, Node, Phase, StartError};
 use crate::seams::Seams;
 use crate::seams::system_disk::SystemDisk;
 use crate::telemetry;
@@ -56,24 +57,34 @@ async fn serve(settings: Settings, config: Option<PathBuf>) -> Exit {
     let data = settings.data.clone();
     let disk = match SystemDisk::open(&data) {
         Ok(disk) => Arc::new(disk),
-        Err(error) => return fail(Exit::Folder, &InFolder { data, source: Box::new(error) }),
+        Err(error) => {
+            let why = telemetry::chain(&error);
+            return fail(Exit::Folder, &InFolder { data, why, help: "" });
+        }
     };
-    let server = settings.server.clone();
-    let node = match Node::start(settings, disk, Seams::system(), clients).await {
+    let (server, others) = (settings.server.clone(), settings.members.len() > 1);
+    let mut node = match Node::start(settings, disk, Seams::system(), clients).await {
         Ok(node) => node,
         Err(error @ StartError::Bind { .. }) => return fail(Exit::Address, &error),
-        Err(error) => {
-            return fail(exit_of(&error), &InFolder { data, source: Box::new(error) });
-        }
+        Err(error) => return refuse(&error, data, others),
     };
     announce(server.as_str(), &node, &data);
 
-    loop {
-        match signals.next().await {
-            Asked::Stop => break,
-            Asked::Reload => reload(&node, config.as_deref(), server.clone()),
+    let mut phase = node.phase();
+    phase.mark_unchanged();
+    let exit = loop {
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::Stop => break Exit::Stopped,
+                Asked::Reload => reload(&node, config.as_deref(), server.clone()),
+            },
+            Ok(()) = phase.changed() => announce(server.as_str(), &node, &data),
+            end = node.ended() => break match end {
+                End::Fenced(why) => fail(Exit::Fenced, &Fenced { why }),
+                End::Failed(error) => refuse(&error, data.clone(), others),
+            },
         }
-    }
+    };
     tracing::info!("stopping: what is under way may finish");
     let hurry = CancellationToken::new();
     tokio::select! {
@@ -85,14 +96,25 @@ async fn serve(settings: Settings, config: Option<PathBuf>) -> Exit {
         } => {}
     }
     tracing::info!("stopped");
-    Exit::Stopped
+    exit
 }
 
-/// The one line on stdout: where clients dial, for people and for scripts.
+/// The line on stdout: where clients dial, for people and for scripts; one more when a server that
+/// waited has come to serve.
 fn announce(server: &str, node: &Node, data: &Path) {
-    let (address, data) = (node.address(), data.display());
-    tracing::info!(server, %address, %data, "ready");
-    let line = format!("depot-server {server}: clients on {address}, data in {data}\n");
+    let data = data.display();
+    let port = |address: Option<SocketAddr>| address.map(|address| address.to_string());
+    let clients = port(node.address()).map(|address| format!("clients on {address}"));
+    let servers = port(node.peer_address()).map(|address| format!("servers on {address}"));
+    let (what, at) = match (*node.phase().borrow(), clients) {
+        (Phase::Waiting, clients) => {
+            ("waits to be founded or admitted: ", clients.or(servers).unwrap_or_default())
+        }
+        (Phase::Serving, Some(clients)) => ("", clients),
+        (Phase::Serving, None) => ("a witness, takes no clients: ", servers.unwrap_or_default()),
+    };
+    tracing::info!(server, at, %data, "{}", if what.is_empty() { "ready" } else { what });
+    let line = format!("depot-server {server}: {what}{at}, data in {data}\n");
     // Whoever started the server may not care for its output.
     if let Err(error) = std::io::stdout().write_all(line.as_bytes()) {
         tracing::debug!(%error, "nobody reads stdout");
@@ -121,6 +143,22 @@ fn reload(node: &Node, config: Option<&Path>, server: depot_protocol::ServerName
     }
 }
 
+/// A server that does not start, because of its data folder.
+fn refuse(error: &StartError, data: PathBuf, others: bool) -> Exit {
+    let exit = exit_of(error);
+    let why = telemetry::chain(error);
+    let help = match exit {
+        // Whatever is lost here, the others have it: this server comes back as a new one.
+        Exit::Foreign | Exit::Damaged if others => {
+            "; if it cannot be mended: move the folder away, start again, and run \
+             `depot-server admit --config FILE NAME`: the server then comes back in a new life \
+             and is filled from the others"
+        }
+        _ => "",
+    };
+    fail(exit, &InFolder { data, why, help })
+}
+
 fn exit_of(error: &StartError) -> Exit {
     match error {
         StartError::Home(HomeError::Locked { .. }) => Exit::Locked,
@@ -130,26 +168,32 @@ fn exit_of(error: &StartError) -> Exit {
         StartError::Catalogue(error) if error.is_damage() => Exit::Damaged,
         StartError::Catalogue(_) => Exit::Folder,
         StartError::Bind { .. } => Exit::Address,
-        StartError::Read(_) | StartError::Lost(_) => Exit::Fault,
+        StartError::Met(_) => Exit::Damaged,
+        StartError::Read(_) | StartError::Consensus(_) | StartError::Lost(_) => Exit::Fault,
     }
 }
 
-/// An error, and the data folder that it is about.
+/// What is wrong, with which data folder, and what helps.
 #[derive(Debug, thiserror::Error)]
-#[error("the data folder {} cannot be used", .data.display())]
+#[error("the data folder {} cannot be used: {why}{help}", .data.display())]
 struct InFolder {
     data: PathBuf,
-    source: Box<dyn Error + Send + Sync>,
+    why: String,
+    help: &'static str,
+}
+
+/// The other servers know better.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{why}; put the newest data folder back, or move it away, start again, and run \
+     `depot-server admit --config FILE NAME`"
+)]
+struct Fenced {
+    why: String,
 }
 
 fn fail(exit: Exit, error: &dyn Error) -> Exit {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    eprintln!("depot-server: error: {text}");
+    eprintln!("depot-server: error: {}", telemetry::chain(error));
     exit
 }
 

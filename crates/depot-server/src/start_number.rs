@@ -3,6 +3,7 @@
 //! somebody has put an older copy of it in place (RELIABILITY.md, C13).
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crate::catalogue::store::Store;
 use crate::home::{Home, HomeError};
@@ -31,6 +32,11 @@ impl StartNumber {
             )));
         }
         Ok(StartNumber { store, home, clock })
+    }
+
+    /// The number as it is, synced; whoever tells it to others reads it here.
+    pub fn counter(&self) -> Arc<AtomicU64> {
+        self.store.start_counter()
     }
 
     /// Saves the running time; with `raise`, counts one up at both places.

@@ -72,3 +72,28 @@ fn a_reader_that_goes_away_is_success() {
         assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{words:?}");
     }
 }
+
+#[test]
+fn what_failed_is_told_also_where_nobody_reads_the_results() {
+    let server = Server::start();
+    let desk = Desk::at(server.address());
+    desk.write("a", "x");
+    for (words, code) in [
+        (&["deposit", "a"][..], 0),
+        (&["deposit", "a", "nothing"], 8),
+        (&["recover", "a", "missing", "--to", "to/"], 3),
+        (&["recover", "a", "--to", "to/"], 8),
+        (&["recover", "a", "--to", "to/", "--force", "--json"], 0),
+        (&["recover", "missing", "--json"], 3),
+        (&["stat", "missing"], 3),
+        (&["remove", "a"], 0),
+    ] {
+        let mut client = desk.client(words);
+        client.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = client.spawn().unwrap();
+        drop(child.stdout.take());
+        let ran = Ran::from(child.wait_with_output().unwrap());
+        assert_eq!(ran.code, Some(code), "{words:?}: {ran:?}");
+    }
+    assert_eq!(desk.read("to/a"), b"x");
+}

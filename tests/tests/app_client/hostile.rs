@@ -5,8 +5,12 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use depot_tests::Server;
+use depot_tests::content::EMPTY_HASH;
+use depot_tests::hostile_server::HostileServer;
 
 use crate::desk::{Desk, Ran};
 
@@ -103,4 +107,73 @@ fn nothing_is_made_for_a_file_that_is_not_there() {
     desk.run(&["recover", "a", "b", "--to", "to"]).failed(3);
     let left: Vec<_> = fs::read_dir(desk.path("to")).into_iter().flatten().collect();
     assert!(left.is_empty() && !desk.path("a").exists(), "{left:?}");
+}
+
+/// A server may have more names than memory holds: each page is recovered before the next is asked
+/// for.
+#[test]
+fn a_folder_without_end_is_recovered_page_by_page() {
+    let (asked, before_the_third) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    let (told, pages) = (before_the_third.clone(), AtomicUsize::new(0));
+    let server = HostileServer::crowded(move |talk| {
+        while let Some(line) = talk.line() {
+            if !line.starts_with("comando:listar") {
+                asked.fetch_add(1, Ordering::SeqCst);
+                talk.send("resultado:0|erro:arquivo_inexistente|mensagem:gone\n");
+                continue;
+            }
+            let page = pages.fetch_add(1, Ordering::SeqCst);
+            if page == 2 {
+                told.store(asked.load(Ordering::SeqCst), Ordering::SeqCst);
+            }
+            let item = |n| listed(&format!("d/{:09}", page * 1000 + n));
+            let items = (0..1000).map(item).collect::<String>();
+            talk.send(format!("resultado:1|itens:1000|mais:{}\n{items}", u8::from(page < 2)));
+        }
+    });
+    let desk = Desk::at(server.address());
+    desk.run(&["recover", "d/"]).failed(3);
+    assert!(before_the_third.load(Ordering::SeqCst) >= 2000);
+}
+
+/// A line of a list.
+fn listed(name: &str) -> String {
+    format!(
+        "qtd_replicas:0|copias:0|tamanho_arquivo:0|hash_arquivo:{EMPTY_HASH}\
+         |depositado:2026-11-23T02:10:00Z|nome_arquivo:{name}\n"
+    )
+}
+
+#[test]
+fn an_answer_without_a_majority_is_shown_as_such() {
+    let server = HostileServer::crowded(|talk| {
+        while let Some(line) = talk.line() {
+            let described = listed("a");
+            talk.send(match line.split('|').next() {
+                Some("comando:listar") => {
+                    format!("resultado:1|itens:1|mais:0|leitura:local\n{described}")
+                }
+                Some("comando:consultar") => {
+                    let (info, _) = described.split_once("|nome_arquivo").unwrap();
+                    format!("resultado:1|{info}|leitura:local\n")
+                }
+                _ => format!(
+                    "resultado:1|tamanho_arquivo:0|hash_arquivo:{EMPTY_HASH}|leitura:local\n"
+                ),
+            });
+        }
+    });
+    let desk = Desk::at(server.address());
+    desk.run(&["id"]).done();
+    for words in [&["list"][..], &["stat", "a"], &["recover", "a"], &["recover", "a", "--to", "-"]]
+    {
+        let ran = desk.run(words);
+        assert!(ran.err.starts_with("warning: "), "{words:?}: {ran:?}");
+        assert!(ran.err.contains("reaches no majority"), "{words:?}: {ran:?}");
+        ran.done();
+    }
+    for words in [&["list", "--json"][..], &["stat", "a", "--json"]] {
+        let said = desk.run(words).done();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&said).unwrap()["local"], true);
+    }
 }

@@ -1,12 +1,14 @@
 //! The prompt, at a terminal and over a pipe.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use depot_tests::Server;
 use depot_tests::content::random_bytes;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::desk::{Desk, Ran};
 use crate::relay::Relay;
@@ -173,6 +175,75 @@ fn a_pipe_is_a_script() {
     assert_eq!((ran.code, ran.out.lines().count()), (Some(3), 1), "{ran:?}");
     let ran = piped(desk.client(&[]), "dance\n");
     assert_eq!(ran.code, Some(2), "{ran:?}");
+}
+
+/// A session over a pipe that stays open, after it has answered once.
+fn listening(desk: &Desk) -> (Child, ChildStdin, BufReader<ChildStdout>) {
+    let mut client = desk.client(&[]);
+    client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = client.spawn().expect("the client runs");
+    let mut lines = child.stdin.take().expect("stdin is piped");
+    let mut results = BufReader::new(child.stdout.take().expect("stdout is piped"));
+    lines.write_all(b"servers\n").expect("the client reads");
+    let mut line = String::new();
+    results.read_line(&mut line).expect("the client answers");
+    assert!(line.contains("active"), "{line}");
+    (child, lines, results)
+}
+
+fn interrupt(child: &Child) {
+    let pid = i32::try_from(child.id()).expect("a process id");
+    kill(Pid::from_raw(pid), Signal::SIGINT).expect("it runs");
+}
+
+/// How it ended; its pipe has been open all the time.
+fn ended(mut child: Child, lines: ChildStdin) -> Ran {
+    depot_tests::eventually("the client ends", || child.try_wait().expect("ours").is_some());
+    drop(lines);
+    child.wait_with_output().expect("it has ended").into()
+}
+
+#[test]
+fn ctrl_c_is_heard_while_a_pipe_is_waited_for() {
+    let server = Server::start();
+    let desk = known(&server);
+    let (child, lines, _results) = listening(&desk);
+    interrupt(&child);
+    assert!(ended(child, lines).failed(130).starts_with("interrupted"));
+}
+
+#[test]
+fn ctrl_c_ends_a_script_and_not_only_its_command() {
+    let server = Server::start();
+    let relay = Relay::to(server.address(), 2 << 20);
+    let desk = Desk::at(relay.address());
+    desk.run(&["id"]).done();
+    desk.write("large", random_bytes(7, 8 << 20));
+    let (child, mut lines, mut results) = listening(&desk);
+    lines.write_all(b"deposit large\nlist\n").expect("the client reads");
+    depot_tests::eventually("the server has a part", || server.folder().disk_use() >= 1 << 20);
+    interrupt(&child);
+    assert!(ended(child, lines).failed(130).starts_with("interrupted"));
+    let mut rest = String::new();
+    results.read_to_string(&mut rest).expect("the client has written text");
+    assert_eq!(rest, "");
+}
+
+#[test]
+fn an_id_in_the_wrong_place_is_not_shown() {
+    let server = Server::start();
+    let desk = known(&server);
+    let id = depot_tests::content::made_up_id();
+    let bare = id.replace('-', "");
+    for word in [&*id, &bare, &id[1..]] {
+        for line in [format!("help {word}"), word.to_owned(), format!("stat {word}//")] {
+            let ran = piped(desk.client(&[]), &format!("{line}\n"));
+            assert!(!ran.err.contains(word) && ran.err.contains("\"...\""), "{ran:?}");
+            assert_eq!(ran.code, Some(2), "{ran:?}");
+        }
+        assert!(!desk.run(&["help", word]).failed(2).contains(word));
+    }
+    assert!(piped(desk.client(&[]), "help \u{1b}[31m\n").failed(2).contains("\\u{1b}"));
 }
 
 #[test]

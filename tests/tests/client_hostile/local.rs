@@ -1,9 +1,9 @@
 //! This machine's side: rows 105 to 107 of RELIABILITY.md.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use depot_client::{Error, ErrorKind, Existing, FileName, NoProgress, Progress};
 use depot_tests::Server;
@@ -15,7 +15,7 @@ use nix::unistd::mkfifo;
 use crate::{NONE, client, name};
 
 /// Does something to a file while it is sent.
-struct Meanwhile<F>(F);
+pub(crate) struct Meanwhile<F>(pub(crate) F);
 
 impl<F: Fn(u64) + Send + Sync> Progress for Meanwhile<F> {
     fn begin(&self, _: &FileName, _: u64, _: u64) {}
@@ -96,47 +96,6 @@ async fn a_link_at_the_target_is_replaced_itself() {
     assert_eq!(fs::read(&victim).unwrap(), b"mine");
     assert_eq!(fs::read(&target).unwrap(), b"new");
     assert!(target.symlink_metadata().unwrap().is_file());
-}
-
-#[tokio::test]
-async fn what_is_planted_where_the_part_would_be_is_not_written_to() {
-    let (server, home) = (Server::start(), tempfile::tempdir().unwrap());
-    let (client, target) = (client(server.address()).await, home.path().join("out"));
-    let (victim, source) = (home.path().join("victim"), home.path().join("in"));
-    fs::write(&victim, "mine").unwrap();
-    let part = home.path().join(".out.depot-part");
-    for size in [10, 200_000] {
-        fs::write(&source, random_bytes(1, size)).unwrap();
-        client.deposit_path(&source, &name("x"), NONE, &NoProgress).await.unwrap();
-        let plant: [(&str, &dyn Fn()); 4] = [
-            ("a link", &|| symlink(&victim, &part).unwrap()),
-            ("a second name", &|| fs::hard_link(&victim, &part).unwrap()),
-            ("a pipe", &|| mkfifo(&part, Mode::S_IRWXU).unwrap()),
-            ("a locked part", &|| {
-                let file = File::create(&part).unwrap();
-                file.lock().unwrap();
-                std::mem::forget(file);
-            }),
-        ];
-        for (what, plant) in plant {
-            plant();
-            let file = name("x");
-            let done = client.recover_path(&file, &target, Existing::Refuse, &NoProgress);
-            let error = done.await.unwrap_err();
-            assert!(matches!(error, Error::Io { .. }), "{what}: {error}");
-            let files: Vec<(FileName, PathBuf)> = vec![(name("x"), target.clone())];
-            let mut kinds = Vec::new();
-            let mut each = |_: &FileName, _: &Path, done: Result<_, Error>| {
-                kinds.push(done.map(|_: depot_client::Recovered| ()).unwrap_err().kind());
-            };
-            let many = client.recover_many(files, Existing::Refuse, 2, &NoProgress, &mut each);
-            many.await.unwrap();
-            assert_eq!(kinds, [ErrorKind::Local], "{what}");
-            assert_eq!(fs::read(&victim).unwrap(), b"mine", "{what}");
-            assert!(!target.exists(), "{what}");
-            fs::remove_file(&part).unwrap();
-        }
-    }
 }
 
 #[tokio::test]

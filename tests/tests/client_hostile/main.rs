@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails is found by its line")]
 
 mod local;
+mod place;
 mod server;
 
 use std::net::SocketAddr;

@@ -1,13 +1,16 @@
 //! The server's side: row 109 of RELIABILITY.md.
 
 use std::fs;
+use std::future::Future;
 use std::time::Duration;
 
 use depot_client::{Client, Error, ErrorKind, Existing, FileSize, NoProgress, Recovered};
+use depot_tests::Server;
 use depot_tests::content::sha256;
 use depot_tests::hostile_server::{HostileServer, Talk};
 use futures_util::TryStreamExt;
 use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt, DuplexStream};
 
 use crate::{NONE, client, name, options};
 
@@ -184,19 +187,38 @@ async fn a_silent_server_is_given_up() {
     assert_eq!(error.kind(), ErrorKind::Unknown, "{error}");
 }
 
-#[tokio::test]
-async fn a_list_that_does_not_get_on_ends() {
-    let item = |name: &str| {
+/// A page of a list.
+fn page(more: u8, names: &[&str]) -> String {
+    let item = |name: &&str| {
         format!(
             "qtd_replicas:0|copias:0|tamanho_arquivo:0|hash_arquivo:{}\
              |depositado:2026-11-23T02:10:00Z|nome_arquivo:{name}\n",
             sha256(b"")
         )
     };
-    let page = |more: u8, names: &[&str]| {
-        let items = names.iter().map(|name| item(name)).collect::<String>();
-        format!("resultado:1|itens:{}|mais:{more}\n{items}", names.len())
-    };
+    let items = names.iter().map(item).collect::<String>();
+    format!("resultado:1|itens:{}|mais:{more}\n{items}", names.len())
+}
+
+#[tokio::test]
+async fn of_a_list_without_end_only_what_is_below_the_folder_is_asked_for() {
+    let answers = [page(1, &["b/1", "b/2"]), page(1, &["b/3", "b0", "c"])];
+    let mut answers = answers.into_iter();
+    let server = HostileServer::start(move |talk| {
+        while talk.line().is_some() {
+            talk.send(answers.next().unwrap_or_default());
+        }
+    });
+    let client = client(server.address()).await;
+    let below = client.list_below(&name("b")).try_collect::<Vec<_>>().await.unwrap();
+    assert!(below.iter().map(|file| file.name.as_str()).eq(["b/1", "b/2", "b/3"]));
+    let heard = server.heard();
+    let after = heard.iter().map(|line| line.rsplit_once("|apos:").unwrap().1);
+    assert_eq!(after.collect::<Vec<_>>(), ["b/", "b/2"]);
+}
+
+#[tokio::test]
+async fn a_list_that_does_not_get_on_ends() {
     for answer in [
         page(1, &["a", "b"]),
         page(1, &[]),
@@ -273,6 +295,45 @@ async fn a_refusal_that_comes_early_is_read_while_sending() {
     let done = client.deposit_reader(zeros, size, &name("x"), NONE, &NoProgress).await;
     let error = done.unwrap_err();
     assert_eq!(error.to_string(), "sem_espaco: no room");
+}
+
+/// A reader that gives these bytes and then neither more nor an end, as long as the other half is
+/// there.
+fn endless(bytes: &'static [u8]) -> (impl AsyncRead + Send + Unpin, DuplexStream) {
+    let (open, end) = tokio::io::duplex(1);
+    (bytes.chain(open), end)
+}
+
+/// What ends by itself, and long before a minute has passed.
+async fn soon<T>(done: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), done).await.expect("an endless wait")
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_end_is_not_waited_for_once_it_has_given_all() {
+    let server = Server::start();
+    let (client, file) = (client(server.address()).await, name("x"));
+    for bytes in [&[b'x'; 10][..], &[b'x'; 300_000]] {
+        let (reader, _end) = endless(bytes);
+        let size = FileSize::new(bytes.len() as u64).unwrap();
+        let done = soon(client.deposit_reader(reader, size, &file, NONE, &NoProgress));
+        assert_eq!(done.await.unwrap().hash.to_string(), sha256(bytes));
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_gives_nothing_does_not_hold_a_refusal_back() {
+    let server = HostileServer::start(|talk| {
+        talk.line();
+        talk.send("resultado:0|erro:sem_espaco|mensagem:no room\n");
+        // Until the client goes.
+        talk.line();
+    });
+    let (client, file) = (client(server.address()).await, name("x"));
+    let (reader, _end) = endless(&[b'x'; 300_000]);
+    let size = FileSize::new(1 << 30).unwrap();
+    let done = soon(client.deposit_reader(reader, size, &file, NONE, &NoProgress));
+    assert_eq!(done.await.unwrap_err().to_string(), "sem_espaco: no room");
 }
 
 #[tokio::test]

@@ -78,7 +78,7 @@ async fn a_deposit_whose_answer_is_lost_is_not_sent_again() {
     assert_eq!((done.hash.to_string(), done.resumed_from), (story.hash.clone(), story.size));
     assert_eq!(tries.begun(), [0]);
     assert_eq!(proxy.passed().1, 0);
-    assert_eq!(client.stat(&name()).await.unwrap().hash, done.hash);
+    assert_eq!(client.stat(&name()).await.unwrap().info.hash, done.hash);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,16 +166,42 @@ async fn a_part_of_other_content_is_not_gone_on_with() {
     }
 
     // A part whose bytes have rotted since is found out, and begun anew.
-    let part = story.home.path().join(".out.depot-part");
+    let part = part_of(&target);
     fs::write(&part, vec![0; 100_000]).unwrap();
-    let info = client.stat(&name()).await.unwrap();
-    let of = format!("depot-part 1\ntamanho_arquivo:{}|hash_arquivo:{}\n", info.size, info.hash);
-    fs::write(story.home.path().join(".out.depot-part.of"), of).unwrap();
+    let info = client.stat(&name()).await.unwrap().info;
+    let of = format!("depot-part 2\ntamanho_arquivo:{}|hash_arquivo:{}\n", info.size, info.hash);
+    fs::write(part.with_added_extension("of"), of).unwrap();
     let tries = Tries::default();
     client.recover_path(&name(), &target, Existing::Replace, &tries).await.unwrap();
     assert_eq!(tries.begun(), [100_000, 0]);
     assert!(fs::read(&target).unwrap() == random_bytes(7, 300_000));
     assert!(!part.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_without_its_record_or_with_a_torn_one_is_begun_anew() {
+    let (home, server) = (tempfile::tempdir().unwrap(), Server::start());
+    let (client, bytes) = (client(server.address(), None).await, random_bytes(3, 300_000));
+    let (source, target) = (home.path().join("in"), home.path().join("out"));
+    fs::write(&source, &bytes).unwrap();
+    client.deposit_path(&source, &name(), NONE, &NoProgress).await.unwrap();
+    for record in [None, Some(""), Some("depot-part 2\ntamanho_arq")] {
+        fs::write(part_of(&target), &bytes[..100_000]).unwrap();
+        if let Some(record) = record {
+            fs::write(part_of(&target).with_added_extension("of"), record).unwrap();
+        }
+        let back = client.recover_path(&name(), &target, Existing::Replace, &NoProgress).await;
+        assert_eq!(back.unwrap().resumed_from, 0);
+        assert!(fs::read(&target).unwrap() == bytes);
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 2);
+    }
+}
+
+/// Where a target's part is.
+fn part_of(target: &Path) -> std::path::PathBuf {
+    let name = target.file_name().unwrap().to_str().unwrap();
+    let hash = sha256(format!("depot-part 2\n{name}").as_bytes());
+    target.with_file_name(format!(".{name}.{}.depot-part", &hash[..16]))
 }
 
 fn name() -> FileName {
@@ -184,7 +210,8 @@ fn name() -> FileName {
 
 fn options(address: SocketAddr) -> Options {
     let servers = vec![Endpoint::parse(&address.to_string()).unwrap()];
-    Options { servers, retries: 25, ..Options::default() }
+    // The proxy is the only way: no other is to be found.
+    Options { servers, retries: 25, learn: false, ..Options::default() }
 }
 
 async fn client(address: SocketAddr, id: Option<ClientId>) -> Client {

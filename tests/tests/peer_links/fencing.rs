@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use depot_server::cluster::StartSeen;
-
+use depot_server::cluster::{LinkError, StartSeen};
 use depot_tests::in_process::life;
 
 use crate::site::{Kept, SECOND, Site, name};
@@ -80,5 +79,22 @@ fn of_two_servers_with_one_name_the_one_that_is_behind_is_fenced_by_pings() {
         assert!(first.starts.fenced().borrow().is_none());
         assert!(a.links.is_up(&name("b")) && first.links.is_up(&name("a")));
         assert!(!copy.links.is_up(&name("a")));
+    });
+}
+
+#[test]
+fn an_earlier_life_of_a_server_is_not_heard_any_more() {
+    life(async {
+        let site = Site::of(&["a", "b"]);
+        let (a, old) = (site.server("a").run().await, site.server("b").run().await);
+        assert_eq!(old.ask("a", b"hello").await.unwrap(), "b: hello");
+        let mut new = site.server("b");
+        (new.incarnation, new.elsewhere) = (2, true);
+        let new = new.run().await;
+        assert_eq!(new.ask("a", b"hello").await.unwrap(), "b: hello");
+        let error = old.ask("a", b"hello").await.unwrap_err();
+        assert!(matches!(&error, LinkError::Refused(_)), "{error:?}");
+        old.starts.fenced().wait_for(Option::is_some).await.unwrap();
+        assert_eq!(a.echo.served(), 2);
     });
 }

@@ -4,7 +4,9 @@
 
 mod asking;
 mod fencing;
+mod over_tcp;
 mod proxy;
+mod simulated;
 mod site;
 mod taking;
 mod up_and_down;

@@ -33,6 +33,7 @@ pub(crate) struct Proxy {
 #[derive(Default)]
 struct Counts {
     made: AtomicUsize,
+    bytes: AtomicUsize,
     open: AtomicUsize,
 }
 
@@ -83,6 +84,11 @@ impl Proxy {
         self.counts.made.load(Ordering::SeqCst)
     }
 
+    /// How many bytes it has passed on.
+    pub(crate) fn said_in_all(&self) -> usize {
+        self.counts.bytes.load(Ordering::SeqCst)
+    }
+
     /// How many there are.
     pub(crate) fn open(&self) -> usize {
         self.counts.open.load(Ordering::SeqCst)
@@ -127,6 +133,7 @@ impl Proxy {
                 },
             };
             doing.wait_for(|doing| *doing == Doing::PassingOn).await.unwrap();
+            self.counts.bytes.fetch_add(bytes.len(), Ordering::SeqCst);
             if to.write_all(&bytes).await.is_err() {
                 return;
             }

@@ -1,5 +1,6 @@
 //! Servers that are nothing but links: a door with an echo behind it, and connections to the others.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,6 +16,7 @@ use depot_server::cluster::{
 };
 use depot_server::config::Settings;
 use depot_server::seams::Network;
+use depot_server::seams::network::Tcp;
 use depot_server::tasks::Tasks;
 use depot_tests::twins::clock::TokioClock;
 use depot_tests::twins::network::MemoryNetwork;
@@ -26,6 +28,8 @@ use crate::proxy::Proxy;
 pub(crate) const SECRET: &[u8] = b"the secret of this cluster, 32 b";
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
+type Places = BTreeMap<&'static str, SocketAddr>;
+
 /// Who is in the cluster, and over what they talk.
 #[derive(Clone)]
 pub(crate) struct Site {
@@ -33,17 +37,48 @@ pub(crate) struct Site {
     pub(crate) names: Vec<&'static str>,
     /// Those that have a proxy before them.
     proxied: Vec<&'static str>,
+    /// Another network that they talk over, and where they are in it.
+    other: Option<(Arc<dyn Network>, Places)>,
 }
 
 impl Site {
     pub(crate) fn of(names: &[&'static str]) -> Self {
-        Site { network: MemoryNetwork::new(64 << 10), names: names.to_vec(), proxied: Vec::new() }
+        Site {
+            network: MemoryNetwork::new(64 << 10),
+            names: names.to_vec(),
+            proxied: Vec::new(),
+            other: None,
+        }
     }
 
     /// Puts a proxy before a server that is yet to be started.
     pub(crate) async fn proxy(&mut self, server: &'static str) -> Proxy {
         self.proxied.push(server);
         Proxy::start(&self.network, server, &Tasks::default()).await
+    }
+
+    /// Over real sockets, at ports that were free a moment ago.
+    pub(crate) async fn over_tcp(names: &[&'static str]) -> Self {
+        let mut ports = Vec::new();
+        for _ in names {
+            ports.push(Tcp.bind(([127, 0, 0, 1], 0).into()).await.unwrap());
+        }
+        let at = ports.iter().map(|port| port.local_address().unwrap());
+        Site::over(Arc::new(Tcp), names, at)
+    }
+
+    /// Over a network in which they are there.
+    pub(crate) fn over(
+        network: Arc<dyn Network>,
+        names: &[&'static str],
+        at: impl Iterator<Item = SocketAddr>,
+    ) -> Self {
+        let at = names.iter().copied().zip(at).collect();
+        Site { other: Some((network, at)), ..Site::of(names) }
+    }
+
+    fn address(&self, name: &str) -> SocketAddr {
+        self.other.as_ref().map_or_else(|| address(name), |(_, at)| at[name])
     }
 
     /// The list, as this server has it.
@@ -56,7 +91,7 @@ impl Site {
             .iter()
             .map(|name| Member {
                 name: ServerName::parse(name).expect("a name"),
-                peer: Some(address(name)),
+                peer: Some(self.address(name)),
                 ..alone.clone()
             })
             .collect();
@@ -106,9 +141,13 @@ pub(crate) struct Server {
 
 impl Plan {
     pub(crate) async fn run(self) -> Server {
-        let (network, clock) = (Arc::new(self.site.network.clone()), Arc::new(TokioClock::start()));
+        let network = match &self.site.other {
+            None => Arc::new(self.site.network.clone()) as Arc<dyn Network>,
+            Some((network, _)) => Arc::clone(network),
+        };
+        let clock = Arc::new(TokioClock::start());
         let seed = self.start * 1000 + u64::from(self.me.as_bytes()[0]);
-        let (seams, _) = seams(clock, network.clone(), seed);
+        let (seams, _) = seams(clock, Arc::clone(&network), seed);
         let start = Arc::new(AtomicU64::new(self.start));
         let starts =
             Starts::load(self.incarnation, Arc::clone(&start), self.kept, seams.blocking.clone());
@@ -126,7 +165,7 @@ impl Plan {
             door.set_service(service, Arc::clone(&echo) as Arc<dyn Serve>);
         }
         let proxied = self.elsewhere || self.site.proxied.contains(&self.me);
-        let at = if proxied { behind(self.me) } else { address(self.me) };
+        let at = if proxied { behind(self.me) } else { self.site.address(self.me) };
         let listener = network.bind(at).await.expect("its address is free");
         tasks.spawn(listen(listener, Arc::clone(&door), tasks.clone()));
         let links = Links::new(members, identity, &seams, &tasks);

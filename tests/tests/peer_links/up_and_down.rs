@@ -131,3 +131,28 @@ fn who_has_another_secret_or_cluster_is_never_up() {
         assert_eq!(a.echo.served(), 0);
     });
 }
+
+#[test]
+fn the_same_story_is_told_the_same_way_twice() {
+    let story = || {
+        life(async {
+            let mut site = Site::of(&["a", "b", "c"]);
+            let proxy = site.proxy("b").await;
+            let servers = [site.server("a").run().await, site.server("b").run().await];
+            let (begun, mut told) = (Instant::now(), Vec::new());
+            for step in 0..20 {
+                match step % 4 {
+                    0 => proxy.cut(),
+                    1 => proxy.stand_still(),
+                    _ => proxy.pass_on(),
+                }
+                let asked = servers[0].ask("b", b"hello").await.map_err(|e| e.to_string());
+                tokio::time::sleep(2 * SECOND).await;
+                let states: Vec<_> = servers.iter().map(|server| server.links.states()).collect();
+                told.push((begun.elapsed(), proxy.made(), proxy.said_in_all(), asked, states));
+            }
+            told
+        })
+    };
+    assert_eq!(story(), story());
+}

@@ -29,7 +29,7 @@ pub enum Role {
 pub(super) enum IdAnswer {
     /// Whoever the server says: a new id.
     New,
-    /// Who one was the last time.
+    /// Who one was the last time, or else a new one.
     Kept,
     /// This client.
     Given(ClientId),
@@ -106,8 +106,8 @@ impl<'a> Questions<'a> {
     pub(super) fn id(&mut self, kept: bool) -> io::Result<Option<IdAnswer>> {
         let question = if kept { "ask-id-kept" } else { "ask-id" };
         self.ask(question, "id-wrong", |answer| match answer.to_lowercase().as_str() {
-            "" if kept => Some(IdAnswer::Kept),
-            "" | "new" | "novo" => Some(IdAnswer::New),
+            "" => Some(IdAnswer::Kept),
+            "new" | "novo" => Some(IdAnswer::New),
             text => ClientId::parse(text).ok().map(IdAnswer::Given),
         })
     }
@@ -168,7 +168,7 @@ mod tests {
     fn return_alone_takes_what_is_offered() {
         assert_eq!(typed("\n", |ask| ask.host()).0.as_deref(), Some(HOST_OFFERED));
         assert_eq!(typed("\n", |ask| ask.port("ask-port")).0, Some(PORT_OFFERED));
-        assert_eq!(typed("\n", |ask| ask.id(false)).0, Some(IdAnswer::New));
+        assert_eq!(typed("\n", |ask| ask.id(false)).0, Some(IdAnswer::Kept));
         assert_eq!(typed("\n", |ask| ask.id(true)).0, Some(IdAnswer::Kept));
     }
 

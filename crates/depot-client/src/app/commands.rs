@@ -15,6 +15,7 @@ use super::exit::Exit;
 use super::fault::Fault;
 use super::output::Output;
 use super::texts::Texts;
+use super::usage::repeated;
 use crate::{Client, ErrorKind, FileName};
 
 /// How many connections a command with many files opens.
@@ -75,7 +76,13 @@ pub(super) async fn until_interrupted<T>(
 /// A name, or why it is none.
 fn parse(name: &str, texts: &Texts) -> Result<FileName, Fault> {
     FileName::parse(name)
-        .map_err(|_| Fault::Usage(texts.with("name-invalid", [("name", shown(name).into())])))
+        .map_err(|_| Fault::Usage(texts.with("name-invalid", [("name", repeated(name).into())])))
+}
+
+/// Says that a file's answer came from a server that reaches no majority.
+fn warn_local(name: &FileName, output: &Output) {
+    let values = [("name", shown(name.as_str()).into())];
+    output.warn(&output.texts().with("local-read", values));
 }
 
 /// How a command on many files has gone so far.

@@ -75,7 +75,7 @@ impl Fault {
                 texts.with("internal-fault", [("cause", cause(error).into())])
             }
             Fault::Identity(error) => error.text(texts),
-            Fault::Target(error) => target_text(error, texts),
+            Fault::Target(TargetError) => texts.say("target-name"),
             Fault::Depot(error) => error_text(error, texts),
         })
     }
@@ -92,12 +92,10 @@ pub(super) fn error_text(error: &Error, texts: &Texts) -> String {
     match error {
         Error::Refused(refusal) => refusal_text(refusal, texts),
         Error::Exists(target) => path("target-exists", target),
+        Error::NotAFolder(target) => path("target-no-folder", target),
         Error::Changed(source) => path("source-changed", source),
         Error::NotAFile { path: source, .. } => path("source-no-file", source),
-        Error::Io { path, source } => {
-            let values = [("path", shown_path(path).into()), ("cause", cause(source).into())];
-            texts.with("local-fault", values)
-        }
+        Error::Io { path, source } => local_text(path, source, texts),
         Error::Writer(source) => texts.with("output-fault", [("cause", cause(source).into())]),
         Error::HashMismatch => texts.say("hash-mismatch"),
         Error::Replaced => texts.say("replaced"),
@@ -116,6 +114,23 @@ pub(super) fn error_text(error: &Error, texts: &Texts) -> String {
     }
 }
 
+/// What is wrong with a file or folder: in the reader's language where the library says it, else in
+/// the system's words.
+fn local_text(path: &Path, source: &io::Error, texts: &Texts) -> String {
+    let known = match source.kind() {
+        _ if source.get_ref().is_none() => None,
+        io::ErrorKind::AlreadyExists => Some("part-taken"),
+        io::ErrorKind::ResourceBusy => Some("part-busy"),
+        io::ErrorKind::StorageFull => Some("part-no-room"),
+        _ => None,
+    };
+    let path = ("path", shown_path(path).into());
+    match known {
+        Some(key) => texts.with(key, [path]),
+        None => texts.with("local-fault", [path, ("cause", cause(source).into())]),
+    }
+}
+
 /// What a refusal means, and what the server itself says.
 fn refusal_text(refusal: &Refusal, texts: &Texts) -> String {
     let code = refusal.code.as_str();
@@ -123,19 +138,6 @@ fn refusal_text(refusal: &Refusal, texts: &Texts) -> String {
     let message = shown(&refusal.message);
     let values = [("meaning", meaning.into()), ("code", code.into()), ("message", message.into())];
     texts.with("refused", values)
-}
-
-fn target_text(error: &TargetError, texts: &Texts) -> String {
-    match error {
-        TargetError::Name => texts.say("target-name"),
-        TargetError::NotAFolder(path) => {
-            texts.with("target-no-folder", [("path", shown_path(path).into())])
-        }
-        TargetError::Io { path, source } => {
-            let values = [("path", shown_path(path).into()), ("cause", cause(source).into())];
-            texts.with("local-fault", values)
-        }
-    }
 }
 
 /// What the system says; its own text may hold what came from elsewhere.
@@ -164,6 +166,24 @@ mod tests {
                 assert!(!text.contains("refusal-") && !text.contains('\u{1b}'), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn what_the_library_says_of_a_part_is_said_in_both_languages() {
+        let said = |language, kind| {
+            let source = io::Error::new(kind, "in English");
+            error_text(&Error::Io { path: "x".into(), source }, &Texts::new(language))
+        };
+        for kind in
+            [io::ErrorKind::AlreadyExists, io::ErrorKind::ResourceBusy, io::ErrorKind::StorageFull]
+        {
+            let (english, portuguese) =
+                (said(Language::English, kind), said(Language::Portuguese, kind));
+            assert!(english.contains('x') && !english.contains("in English"), "{english}");
+            assert!(portuguese.contains('x') && portuguese != english, "{portuguese}");
+        }
+        let system = Error::Io { path: "x".into(), source: io::ErrorKind::StorageFull.into() };
+        assert!(error_text(&system, &Texts::new(Language::English)).starts_with("x: "));
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //! was kept when this server issued it. Ids are capabilities: kept with mode 0600, never shown in
 //! a message.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use depot_protocol::ClientId;
@@ -101,6 +101,12 @@ pub(super) fn readable_by_others(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o077 != 0)
 }
 
+/// Nobody else reads or keeps an id of this home, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Locked {
+    _file: File,
+}
+
 /// The folder in which the client keeps ids and its history.
 #[derive(Debug, Clone)]
 pub(super) struct Home(Option<PathBuf>);
@@ -129,15 +135,29 @@ impl Home {
         make_folder(folder).ok().map(|()| folder.join("history"))
     }
 
-    /// The id that was issued last by this server.
+    /// Waits until no other command is about to get an id and to keep it, and is the one from then
+    /// on. Nothing where that cannot be: then keeping one fails too, and says why.
+    pub(super) fn lock(&self) -> Option<Locked> {
+        let ids = self.0.as_ref()?.join("ids");
+        make_folder(&ids).ok()?;
+        let mut options = OpenOptions::new();
+        // No server has this name: it has no port.
+        let file = options.append(true).create(true).mode(0o600).open(ids.join(".lock")).ok()?;
+        file.lock().ok()?;
+        Some(Locked { _file: file })
+    }
+
+    /// The id that was issued last by this server. From then on only its owner can read it.
     ///
     /// # Errors
     /// The file cannot be read, or does not hold an id.
     pub(super) fn kept(&self, server: &Endpoint) -> Result<Option<ClientId>, IdentityError> {
-        match self.file_for(server) {
-            None => Ok(None),
-            Some(path) => last_in(&path),
+        let Some(path) = self.file_for(server) else { return Ok(None) };
+        if readable_by_others(&path) {
+            // Where it is somebody else's, they know it anyway.
+            let _ = fs::set_permissions(&path, Permissions::from_mode(0o600));
         }
+        last_in(&path)
     }
 
     /// Keeps an id that a server issued, behind those from before: none is ever overwritten.
@@ -154,6 +174,7 @@ impl Home {
         let write = || {
             path.parent().map_or(Ok(()), make_folder)?;
             let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+            file.set_permissions(Permissions::from_mode(0o600))?;
             file.write_all(format!("{id}\n").as_bytes())?;
             file.sync_all()?;
             path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
@@ -228,6 +249,32 @@ mod tests {
         let path = home.keep(&server(), id(TWO)).unwrap().unwrap();
         assert_eq!(home.kept(&server()).unwrap(), Some(id(TWO)));
         assert_eq!(fs::read_to_string(path).unwrap(), format!("{ONE}\n{TWO}\n"));
+    }
+
+    #[test]
+    fn a_file_that_others_could_read_is_closed_to_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path().to_owned());
+        let path = home.keep(&server(), id(ONE)).unwrap().unwrap();
+        let open = || fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        open();
+        assert_eq!(home.kept(&server()).unwrap(), Some(id(ONE)));
+        assert!(!readable_by_others(&path));
+        open();
+        home.keep(&server(), id(TWO)).unwrap();
+        assert!(!readable_by_others(&path));
+    }
+
+    #[test]
+    fn one_at_a_time_has_the_ids() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path().to_owned());
+        let locked = home.lock().unwrap();
+        let second = File::open(folder.path().join("ids/.lock")).unwrap();
+        assert!(second.try_lock().is_err());
+        drop(locked);
+        second.try_lock().unwrap();
+        assert!(Home(None).lock().is_none());
     }
 
     #[test]

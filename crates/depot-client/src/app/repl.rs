@@ -1,5 +1,6 @@
 //! The prompt: lines come in from a terminal or a pipe, each is one command, until `quit`, Ctrl-D
-//! or the end of the pipe. Ctrl-C stops the transfer and not the program.
+//! or the end of the pipe. Ctrl-C stops the transfer and not the program at a terminal; over a pipe,
+//! where nobody would type on, it stops all, as it does a script.
 
 mod complete;
 mod menu;
@@ -30,6 +31,23 @@ pub(super) async fn run(
     output: &Output,
 ) -> Result<Exit, Fault> {
     let terminal = at_terminal();
+    let session = session(client, home, face, terminal.then_some(Person), output);
+    // At a terminal the line editor hears Ctrl-C as a key, and each command as a signal.
+    if terminal { session.await } else { until_interrupted(session).await }
+}
+
+/// Somebody at a terminal.
+#[derive(Clone, Copy)]
+struct Person;
+
+async fn session(
+    client: &Client,
+    home: &Home,
+    face: Face,
+    person: Option<Person>,
+    output: &Output,
+) -> Result<Exit, Fault> {
+    let terminal = person.is_some();
     let names = Names::of(client.clone());
     let mut prompt = Prompt::start(terminal, home, names.clone()).map_err(Fault::Internal)?;
     let menu = terminal && face == Face::Menu;
@@ -83,7 +101,7 @@ pub(super) fn help(command: Option<&str>, output: &Output) -> Result<Exit, Fault
     match args::help_of(command, texts) {
         Some(help) => output.line(help.trim_end()).map(|()| Exit::Done),
         None => {
-            let word = shown(command.unwrap_or_default());
+            let word = usage::repeated(command.unwrap_or_default());
             Err(Fault::Usage(texts.with("wrong-unknown-command", [("word", word.into())])))
         }
     }

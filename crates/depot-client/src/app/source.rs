@@ -8,11 +8,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use depot_protocol::FileName;
 
 use super::escape::{shown, shown_path};
 use super::texts::Texts;
+use crate::blocking::blocking;
 
 /// The files that were found, and what stands in the way of others.
 #[derive(Debug, Default)]
@@ -26,10 +29,34 @@ pub(super) struct Sources {
 }
 
 /// Looks at the paths. `name` is the name of the only one, or with a `/` at its end the folder of
-/// all.
-#[must_use]
-pub(super) fn gather(paths: &[PathBuf], name: Option<&str>, texts: &Texts) -> Sources {
-    let mut gathering = Gathering { texts, found: Sources::default() };
+/// all. It is done off the threads that hear Ctrl-C, and soon ends where nobody waits for it any more.
+pub(super) async fn gather(
+    paths: Vec<PathBuf>,
+    name: Option<String>,
+    texts: &Arc<Texts>,
+) -> Sources {
+    let waited_for = Arc::new(AtomicBool::new(true));
+    let _ended = Ended(Arc::clone(&waited_for));
+    let texts = Arc::clone(texts);
+    blocking(move || look_at(&paths, name.as_deref(), &texts, &waited_for)).await
+}
+
+/// Says, when it is dropped, that nobody waits any more.
+struct Ended(Arc<AtomicBool>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+fn look_at(
+    paths: &[PathBuf],
+    name: Option<&str>,
+    texts: &Texts,
+    waited_for: &AtomicBool,
+) -> Sources {
+    let mut gathering = Gathering { texts, waited_for, found: Sources::default() };
     for path in paths {
         if let Err(fault) = gathering.top(path, name) {
             gathering.found.faults.push(fault);
@@ -40,6 +67,7 @@ pub(super) fn gather(paths: &[PathBuf], name: Option<&str>, texts: &Texts) -> So
 
 struct Gathering<'a> {
     texts: &'a Texts,
+    waited_for: &'a AtomicBool,
     found: Sources,
 }
 
@@ -74,7 +102,9 @@ impl Gathering<'_> {
     }
 
     fn folder(&mut self, folder: &Path, name: &str) {
-        let entries = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let wanted = |_: &_| self.waited_for.load(Ordering::Relaxed);
+        let entries = fs::read_dir(folder)
+            .and_then(|all| all.take_while(wanted).collect::<Result<Vec<_>, _>>());
         let mut entries = match entries {
             Ok(entries) => entries,
             Err(error) => {
@@ -84,6 +114,9 @@ impl Gathering<'_> {
         };
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
+            if !self.waited_for.load(Ordering::Relaxed) {
+                return;
+            }
             let path = entry.path();
             let Some(own) = entry.file_name().to_str().map(str::to_owned) else {
                 let fault = self.say("source-not-utf8", &path);
@@ -143,7 +176,30 @@ mod tests {
 
     fn found(paths: &[&Path], name: Option<&str>) -> Sources {
         let paths: Vec<PathBuf> = paths.iter().map(|path| path.to_path_buf()).collect();
-        gather(&paths, name, &Texts::new(Language::English))
+        look_at(&paths, name, &Texts::new(Language::English), &AtomicBool::new(true))
+    }
+
+    /// The one thread for blocking work is taken, so that nothing can be found before the test says.
+    #[test]
+    fn a_walk_holds_nobody_up_and_ends_when_nobody_waits_for_it() {
+        let tree = tree();
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build();
+        runtime.unwrap().block_on(async {
+            let (go, gone) = std::sync::mpsc::channel::<()>();
+            let taken = blocking(move || gone.recv());
+            let texts = Arc::new(Texts::new(Language::English));
+            let walk = gather(vec![tree.path().join("d")], None, &texts);
+            tokio::select! {
+                biased;
+                found = walk => panic!("it was not to begin: {found:?}"),
+                () = std::future::ready(()) => {}
+            }
+            go.send(()).unwrap();
+            taken.await.unwrap();
+        });
+        let texts = Texts::new(Language::English);
+        let found = look_at(&[tree.path().join("d")], None, &texts, &AtomicBool::new(false));
+        assert!(found.files.is_empty(), "{found:?}");
     }
 
     fn names(sources: &Sources) -> Vec<&str> {

@@ -1,14 +1,8 @@
 //! Where a recovered file goes: beneath its target, whatever its name is.
 //!
 //! A name is text that somebody chose, perhaps on another system. Its `/` become folders beneath
-//! the target; a name that means something else to this system's paths is refused, and so is a way
-//! that leads through a symbolic link.
-
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-
-use depot_protocol::FileName;
+//! the target; a name that means something else to this system's paths is refused here. That no
+//! symbolic link leads out is the library's care ([`crate::Client::recover_beneath`]).
 
 /// How this system reads paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,61 +18,21 @@ impl System {
     pub(super) const HERE: System = if cfg!(windows) { System::Windows } else { System::Unix };
 }
 
-/// Why a name gets no file.
-#[derive(Debug, thiserror::Error)]
-pub enum TargetError {
-    /// On this system the name is not that of a file beneath the target.
-    #[error("the name is not one of this system's")]
-    Name,
-    /// A folder on the way is a symbolic link, or no folder.
-    #[error("{} is not a folder", .0.display())]
-    NotAFolder(PathBuf),
-    /// A folder cannot be made or looked at.
-    #[error("{}", .path.display())]
-    Io {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
+/// On this system the name is not that of a file beneath the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the name is not one of this system's")]
+pub struct TargetError;
 
-/// The path of a name beneath a folder. Nothing is touched.
+/// Whether a name is one of files beneath a folder, and nothing else to the system.
 ///
 /// # Errors
-/// The system would read the name as something else.
-pub(super) fn beneath(folder: &Path, name: &str, system: System) -> Result<PathBuf, TargetError> {
+/// The system would read it as something else.
+pub(super) fn is_ordinary(name: &str, system: System) -> Result<(), TargetError> {
     let ordinary = |segment: &str| {
         !matches!(segment, "" | "." | "..")
             && (system == System::Unix || ordinary_on_windows(segment))
     };
-    if !name.split('/').all(ordinary) {
-        return Err(TargetError::Name);
-    }
-    Ok(name.split('/').fold(folder.to_owned(), |path, segment| path.join(segment)))
-}
-
-/// Makes the folders of a name beneath `folder`, through no symbolic link.
-///
-/// # Errors
-/// Something on the way is no folder, or cannot be made.
-pub(super) fn make_folders(folder: &Path, name: &FileName) -> Result<(), TargetError> {
-    let mut path = folder.to_owned();
-    let (folders, _) = name.as_str().rsplit_once('/').unwrap_or_default();
-    for segment in folders.split('/').filter(|segment| !segment.is_empty()) {
-        path.push(segment);
-        match fs::create_dir(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let real = fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
-                if !real {
-                    return Err(TargetError::NotAFolder(path));
-                }
-            }
-            Err(source) => return Err(TargetError::Io { path, source }),
-        }
-    }
-    Ok(())
+    if name.split('/').all(ordinary) { Ok(()) } else { Err(TargetError) }
 }
 
 /// Whether Windows takes this for a file's name and nothing else.
@@ -105,43 +59,21 @@ mod tests {
         [r"..\..\x", r"C:\x", "C:x", "CON", "aux.txt", "com1", "x.", "a/lpt9.log", "nul .txt"];
 
     #[test]
-    fn slashes_become_folders_beneath() {
-        let path = beneath(Path::new("to"), "a/b c/d.txt", System::Unix).unwrap();
-        assert_eq!(path, Path::new("to/a/b c/d.txt"));
-    }
-
-    #[test]
     fn nothing_leads_out() {
         for name in ["..", "../x", "a/../../x", "/etc/passwd", "a//b", "", "./x", "a/"] {
-            assert!(beneath(Path::new("to"), name, System::Unix).is_err(), "{name}");
+            assert!(is_ordinary(name, System::Unix).is_err(), "{name}");
         }
+        is_ordinary("a/b c/d.txt", System::Unix).unwrap();
     }
 
     #[test]
     fn what_windows_reads_otherwise_is_refused_there_and_ordinary_here() {
         for name in HOSTILE_ON_WINDOWS {
-            assert!(beneath(Path::new("to"), name, System::Windows).is_err(), "{name}");
-            let here = beneath(Path::new("to"), name, System::Unix).unwrap();
-            assert_eq!(here, Path::new("to").join(name));
+            assert!(is_ordinary(name, System::Windows).is_err(), "{name}");
+            is_ordinary(name, System::Unix).unwrap();
         }
         for name in ["common.txt", "a/config", "comet1", "...x"] {
-            assert!(beneath(Path::new("to"), name, System::Windows).is_ok(), "{name}");
+            assert!(is_ordinary(name, System::Windows).is_ok(), "{name}");
         }
-    }
-
-    #[test]
-    fn folders_are_made_and_links_are_not_followed() {
-        let folder = tempfile::tempdir().unwrap();
-        let elsewhere = tempfile::tempdir().unwrap();
-        let name = |text| FileName::parse(text).unwrap();
-        make_folders(folder.path(), &name("a/b/c.txt")).unwrap();
-        make_folders(folder.path(), &name("a/b/d.txt")).unwrap();
-        assert!(folder.path().join("a/b").is_dir());
-        std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("link")).unwrap();
-        let refused = make_folders(folder.path(), &name("link/x/y"));
-        assert!(matches!(refused, Err(TargetError::NotAFolder(_))));
-        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
-        fs::write(folder.path().join("file"), "").unwrap();
-        assert!(make_folders(folder.path(), &name("file/x")).is_err());
     }
 }

@@ -1,11 +1,13 @@
 //! What is wrong with a command line, in the reader's language.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use depot_protocol::ClientId;
 
 use super::args::Command;
 use super::escape::shown;
 use super::texts::Texts;
+
+/// From so many hex digits on a word is taken for an id.
+const ID_DIGITS: usize = 24;
 
 /// What the parser has to say.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,15 +66,21 @@ fn context(error: &clap::Error, kind: ContextKind) -> String {
         Some(ContextValue::Strings(words)) => words.iter().map(String::as_str).collect(),
         _ => Vec::new(),
     };
-    let safe = |word: &&str| if holds_id(word) { "...".to_owned() } else { shown(word) };
-    words.iter().map(safe).collect::<Vec<_>>().join(", ")
+    words.iter().map(|word| repeated(word)).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether an id stands anywhere in the word.
+/// A word that was typed, as it may stand in a message: escaped, and left out where it is an id, or
+/// looks like one with a slip in it.
+#[must_use]
+pub(super) fn repeated(word: &str) -> String {
+    if holds_id(word) { "...".to_owned() } else { shown(word) }
+}
+
+/// Whether so many hex digits stand anywhere in the word, hyphens or none between them, that it may
+/// be an id, which has 32.
 fn holds_id(word: &str) -> bool {
-    word.char_indices()
-        .filter_map(|(at, _)| word.get(at..at.checked_add(36)?))
-        .any(|piece| ClientId::parse(piece).is_ok())
+    let pieces = word.split(|c: char| !c.is_ascii_hexdigit() && c != '-');
+    pieces.map(|piece| piece.replace('-', "").len()).any(|digits| digits >= ID_DIGITS)
 }
 
 #[cfg(test)]
@@ -116,6 +124,10 @@ mod tests {
     fn an_id_is_never_repeated() {
         let id = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff";
         let texts = Texts::new(Language::English);
+        let (bare, short) = (id.replace('-', ""), &id[..35]);
+        assert_eq!(repeated(&bare), "...");
+        assert_eq!(repeated(short), "...");
+        assert_eq!(repeated("deadbeef-letter.txt"), "deadbeef-letter.txt");
         for line in [id.to_owned(), format!("--key={id}"), format!("--port {id} list")] {
             let words = std::iter::once("depot-client").chain(line.split_whitespace());
             let error = parse_args(words.map(Into::into), &texts).unwrap_err();

@@ -157,3 +157,7 @@ async fn window(
 fn passes(refusal: &Refusal) -> bool {
     Error::Refused(refusal.clone()).may_pass()
 }
+
+#[cfg(test)]
+#[path = "small_tests.rs"]
+mod tests;

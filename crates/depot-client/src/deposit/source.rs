@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use depot_protocol::{Digest, FileSize};
@@ -18,6 +20,16 @@ use crate::deposit::upload::Pieces;
 
 /// The largest file that is read whole before it is sent, in bytes.
 pub(crate) const SMALL_MAX: u64 = 64 << 10;
+
+/// How long after a change of a file another one may leave its times as they are: a tick of the
+/// system's clock, which is 10 ms at most, and as much again.
+const TICK: Duration = Duration::from_millis(20);
+
+/// The same where times have no fractions of a second.
+const COARSE_TICK: Duration = Duration::from_secs(2);
+
+/// How often a file may change while it is waited for; then it is one that does not rest.
+const CHANGES_MAX: u32 = 10;
 
 /// A file that is open.
 pub(crate) enum Opened {
@@ -39,9 +51,12 @@ pub(crate) struct Source {
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
+    modified: Time,
+    changed: Time,
 }
+
+/// Seconds since 1970, and nanoseconds.
+type Time = (i64, i64);
 
 impl Stamp {
     fn of(metadata: &Metadata) -> Stamp {
@@ -51,9 +66,48 @@ impl Stamp {
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
+
+    /// How long it takes from now until every change shows in it. Right after one, another gets the
+    /// same times, and where the size stays nothing tells that it was there. One of the future shows
+    /// every change, until the clock comes to it.
+    fn settles_in(&self, now: Duration) -> Option<Duration> {
+        let coarse = (self.modified.1, self.changed.1) == (0, 0);
+        let tick = if coarse { COARSE_TICK } else { TICK };
+        let now = nanos_of(now);
+        let settles_in = |(seconds, nanos): Time| {
+            let time = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+            let left = u64::try_from(time - now + nanos_of(tick)).ok()?;
+            Some(Duration::from_nanos(left)).filter(|left| !left.is_zero() && *left <= 2 * tick)
+        };
+        settles_in(self.modified).max(settles_in(self.changed))
+    }
 }
 
-/// Opens a regular file and reads it if it is small. Blocks; a pipe is not waited for.
+fn nanos_of(time: Duration) -> i128 {
+    i128::try_from(time.as_nanos()).unwrap_or(i128::MAX)
+}
+
+/// The clock that files are stamped by.
+fn now() -> Duration {
+    #[expect(clippy::disallowed_methods, reason = "no other clock is that of the files")]
+    let now = SystemTime::now();
+    now.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// What the file is, once every change from now on would show in that.
+fn settled(path: &Path, file: &File, now: impl Fn() -> Duration) -> Result<Metadata, Error> {
+    for _ in 0..=CHANGES_MAX {
+        let metadata = file.metadata().map_err(|source| Error::io(path, source))?;
+        match Stamp::of(&metadata).settles_in(now()) {
+            None => return Ok(metadata),
+            Some(left) => sleep(left),
+        }
+    }
+    Err(Error::Changed(path.to_owned()))
+}
+
+/// Opens a regular file and reads it if it is small. Blocks; a pipe is not waited for, but a file
+/// that was written to just now for a moment.
 pub(crate) fn open(path: &Path) -> Result<Opened, Error> {
     let failed = |source: io::Error| Error::io(path, source);
     // Looked at before it is opened, which alone can do something to a device or a pipe.
@@ -62,8 +116,8 @@ pub(crate) fn open(path: &Path) -> Result<Opened, Error> {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
     let flags = i32::try_from(flags).unwrap_or_default();
     let file = options.read(true).custom_flags(flags).open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    regular(path, &metadata)?;
+    regular(path, &file.metadata().map_err(failed)?)?;
+    let metadata = settled(path, &file, now)?;
     let stamp = Stamp::of(&metadata);
     let source = Source { path: path.to_owned(), file: Arc::new(file), stamp };
     let what = "a file that does not tell its size";
@@ -193,5 +247,54 @@ impl Pieces for FilePieces<'_> {
         blocking(move || source.is_unchanged()).await?;
         let hash = self.hash.take().unwrap_or_default();
         Ok(Digest::from_bytes(hash.finalize().into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    /// How long a file of these times, in nanoseconds, is waited for at 1,000 s, in milliseconds.
+    fn waited(modified: i64, changed: i64) -> u128 {
+        let time = |nanos: i64| (nanos / SECOND, nanos % SECOND);
+        let stamp = Stamp { size: 1, modified: time(modified), changed: time(changed) };
+        stamp.settles_in(Duration::from_secs(1000)).unwrap_or_default().as_millis()
+    }
+
+    #[test]
+    fn what_has_just_changed_is_waited_for() {
+        let (now, ms) = (1000 * SECOND, SECOND / 1000);
+        assert_eq!(waited(now - 5 * ms, now - 5 * ms), 15);
+        assert_eq!(waited(7, now - 5 * ms), 15, "its time of writing was set");
+        assert_eq!(waited(now - 20 * ms, now - 20 * ms), 0);
+        assert_eq!(waited(now - SECOND + 1, now - SECOND + 1), 0);
+        // Where times have no fractions, a second is a moment.
+        assert_eq!(waited(now - SECOND, now - SECOND), 1000);
+        assert_eq!(waited(now - 2 * SECOND, now - 2 * SECOND), 0);
+        // Nobody waits for the year 2100.
+        assert_eq!(waited(now + 100 * SECOND + 1, now - 20 * ms), 0);
+        assert_eq!(waited(now + 100 * SECOND + 1, now - 5 * ms), 15);
+    }
+
+    #[test]
+    fn no_byte_is_read_before_a_change_would_show() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new");
+        std::fs::write(&path, "x").unwrap();
+        assert!(matches!(open(&path), Ok(Opened::Small(..))));
+        let written = path.metadata().unwrap().modified().unwrap();
+        assert!(written.elapsed().unwrap() >= TICK);
+    }
+
+    #[test]
+    fn a_file_that_does_not_rest_is_one_that_changes() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let metadata = file.as_file().metadata().unwrap();
+        let written = metadata.modified().unwrap().duration_since(UNIX_EPOCH).unwrap();
+        let just_now = || written + Duration::from_millis(19);
+        let settled = settled(file.path(), file.as_file(), just_now);
+        assert!(matches!(settled, Err(Error::Changed(_))), "{settled:?}");
     }
 }

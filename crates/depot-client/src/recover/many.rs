@@ -1,10 +1,9 @@
 //! Many files over a few connections. Each worker has one, and asks for several files at a time
 //! while they are small; a part that is there already is gone on with alone.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::{fs, vec};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use depot_protocol::{Answer, FileName, Recover, Reply, Request};
@@ -17,53 +16,38 @@ use crate::client::EachRecovered;
 use crate::connection::{Connection, Gathered, Receiving, converse};
 use crate::pool::Attempts;
 use crate::recover::part::{self, Part, SMALL_MAX};
+use crate::recover::place::{Place, sync_names};
 use crate::recover::target::Target;
-use crate::recover::{Head, Recovered, Wanted, land, path};
+use crate::recover::{Head, Recovered, Wanted, land, place};
+use crate::spread::{FILES, Queue, spread, taking_turns};
 use crate::{Error, Existing};
 
-/// How many files are asked for at a time on one connection, once they have proved small.
-const FILES: usize = 32;
-
-/// How many at first.
+/// How many files are asked for at a time on one connection before they have proved small.
 const FIRST_FILES: usize = 8;
 
-/// The most connections.
-const CONNECTIONS: usize = 64;
-
-type Queue = Mutex<vec::IntoIter<(FileName, PathBuf)>>;
 type Told = (FileName, PathBuf, Result<Recovered, Error>);
 
 /// Recovers each file; the first error that is not one file's alone ends all.
 pub(crate) async fn many(
     wanted: Wanted<'_>,
-    files: Vec<(FileName, PathBuf)>,
+    files: Vec<(FileName, Place)>,
     existing: Existing,
     connections: usize,
     each: &mut EachRecovered<'_>,
 ) -> Result<(), Error> {
-    let queue = Arc::new(Mutex::new(files.into_iter()));
-    let each = Mutex::new(each);
-    let tell = |(name, path, done): Told| {
-        (each.lock().unwrap_or_else(PoisonError::into_inner))(&name, &path, done);
-    };
-    let worker = |_| worker(wanted, existing, &queue, &tell);
-    let workers = (0..connections.clamp(1, CONNECTIONS)).map(worker);
-    let mut workers = workers.collect::<FuturesUnordered<_>>();
-    while let Some(ended) = workers.next().await {
-        ended?;
-    }
-    Ok(())
+    let tell = taking_turns(|(name, path, done): Told| each(&name, &path, done));
+    spread(files, connections, |queue| worker(wanted, existing, queue, &tell)).await
 }
 
 async fn worker(
     wanted: Wanted<'_>,
     existing: Existing,
-    queue: &Arc<Queue>,
+    queue: Arc<Queue<(FileName, Place)>>,
     tell: &(impl Fn(Told) + Send + Sync),
 ) -> Result<(), Error> {
     let mut most = FIRST_FILES;
     loop {
-        let Load { together, mut alone, failed } = load(queue, most, existing).await;
+        let Load { together, mut alone, failed } = load(&queue, most, existing).await;
         if together.is_empty() && alone.is_empty() && failed.is_empty() {
             return Ok(());
         }
@@ -84,8 +68,9 @@ async fn worker(
         }
         alone.append(&mut batch.alone);
         for (name, target) in alone {
-            let done = path(wanted, &name, &target, existing).await;
-            tell((name, target, done));
+            let path = target.path();
+            let done = place(wanted, &name, target, existing).await;
+            tell((name, path, done));
         }
     }
 }
@@ -93,28 +78,21 @@ async fn worker(
 /// What a worker does next.
 #[derive(Default)]
 struct Load {
-    together: VecDeque<(FileName, PathBuf)>,
-    alone: Vec<(FileName, PathBuf)>,
+    together: VecDeque<(FileName, Place)>,
+    alone: Vec<(FileName, Place)>,
     failed: Vec<Told>,
 }
 
-/// Takes files from the queue, makes their folders, and looks what is there.
-async fn load(queue: &Arc<Queue>, most: usize, existing: Existing) -> Load {
+/// Takes files from the queue and looks what is there. Folders are made when a file comes for them.
+async fn load(queue: &Arc<Queue<(FileName, Place)>>, most: usize, existing: Existing) -> Load {
     let queue = Arc::clone(queue);
     blocking(move || {
         let mut load = Load::default();
-        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-        for (name, target) in std::iter::from_fn(next).take(most) {
-            let looked = part::may_be_made(&target, existing)
-                .and_then(|()| {
-                    let folder = part::folder(&target);
-                    fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))
-                })
-                .and_then(|()| Part::is_there(&target));
-            match looked {
+        for (name, target) in std::iter::from_fn(|| queue.next()).take(most) {
+            match part::look(&target, existing) {
                 Ok(false) => load.together.push_back((name, target)),
                 Ok(true) => load.alone.push((name, target)),
-                Err(error) => load.failed.push((name, target, Err(error))),
+                Err(error) => load.failed.push((name, target.path(), Err(error))),
             }
         }
         load
@@ -127,13 +105,13 @@ struct Batch<'a, T> {
     wanted: Wanted<'a>,
     existing: Existing,
     /// Those that have not come, in the order in which they are asked for.
-    files: VecDeque<(FileName, PathBuf)>,
+    files: VecDeque<(FileName, Place)>,
     /// Those that turned out to be large, and were cut.
-    alone: Vec<(FileName, PathBuf)>,
+    alone: Vec<(FileName, Place)>,
     /// Those that were refused and may pass later.
-    again: VecDeque<(FileName, PathBuf)>,
+    again: VecDeque<(FileName, Place)>,
     /// The one whose bytes are coming: where that is dropped, it is asked for again.
-    in_hand: Option<(FileName, PathBuf)>,
+    in_hand: Option<(FileName, Place)>,
     tell: &'a T,
 }
 
@@ -144,7 +122,8 @@ enum After {
     Spent,
 }
 
-type Landings = FuturesUnordered<BoxFuture<'static, Told>>;
+/// A small file on its way to the disk.
+type Landing = BoxFuture<'static, (FileName, Place, Result<Recovered, Error>)>;
 
 impl<T: Fn(Told) + Send + Sync> Batch<'_, T> {
     async fn recover(&mut self) -> Result<(), Error> {
@@ -170,7 +149,7 @@ impl<T: Fn(Told) + Send + Sync> Batch<'_, T> {
             let recover = Recover { client: self.wanted.pool.id, offset: None, name: name.clone() };
             connection.write(&Request::Recover(recover), &mut out)?;
         }
-        let mut landings = Landings::new();
+        let mut landings = FuturesUnordered::new();
         let Connection { sending, receiving, sends, .. } = &mut connection;
         let answers = self.answers(receiving, &mut landings);
         let after = converse(sends, sending.send(&out), answers).await;
@@ -184,26 +163,19 @@ impl<T: Fn(Told) + Send + Sync> Batch<'_, T> {
     }
 
     /// Waits until the small files have landed, makes their names durable, and tells.
-    async fn settle(&self, landings: Landings) {
-        let told = landings.collect::<Vec<_>>().await;
-        let landed = told.iter().filter(|(_, _, done)| done.is_ok());
-        let folders = landed.map(|(_, path, _)| part::folder(path).to_owned());
-        let folders = folders.collect::<BTreeSet<_>>();
-        let unsynced = blocking(move || {
-            let synced = folders.into_iter().map(|folder| (part::sync_folder(&folder), folder));
-            let unsynced = synced.filter_map(|(synced, folder)| Some((folder, synced.err()?)));
-            unsynced.map(|(folder, error)| (folder, error.to_string())).collect::<Vec<_>>()
-        });
-        let unsynced = unsynced.await;
-        for (name, path, done) in told {
-            let folder = part::folder(&path);
-            let failed = unsynced.iter().find(|(unsynced, _)| unsynced == folder);
-            let done = match failed {
-                Some((folder, why)) => {
-                    done.and(Err(Error::io(folder, std::io::Error::other(why.clone()))))
-                }
-                None => done,
+    async fn settle(&self, landings: FuturesUnordered<Landing>) {
+        let landed = landings.collect::<Vec<_>>().await;
+        let settled = blocking(move || {
+            let places = landed.iter().filter(|(_, _, done)| done.is_ok());
+            let places = places.map(|(_, place, _)| place).collect::<Vec<_>>();
+            let mut synced = sync_names(&places).into_iter();
+            let settle = |(name, place, done): (FileName, Place, Result<Recovered, Error>)| {
+                let done = done.and_then(|done| synced.next().unwrap_or(Ok(())).map(|()| done));
+                (name, place.path(), done)
             };
+            landed.into_iter().map(settle).collect::<Vec<_>>()
+        });
+        for (name, path, done) in settled.await {
             self.wanted.progress.end(&name);
             (self.tell)((name, path, done));
         }
@@ -214,7 +186,7 @@ impl<T: Fn(Told) + Send + Sync> Batch<'_, T> {
     async fn answers(
         &mut self,
         receiving: &mut Receiving,
-        landings: &mut Landings,
+        landings: &mut FuturesUnordered<Landing>,
     ) -> Result<After, Error> {
         let mut later = None;
         let mut after = Ok(After::Good);
@@ -252,7 +224,7 @@ impl<T: Fn(Told) + Send + Sync> Batch<'_, T> {
                         later = Some(refused);
                         self.again.push_back((name, target));
                     } else {
-                        (self.tell)((name, target, Err(refused)));
+                        (self.tell)((name, target.path(), Err(refused)));
                     }
                 }
                 (None, other) => {
@@ -268,15 +240,9 @@ impl<T: Fn(Told) + Send + Sync> Batch<'_, T> {
         }
     }
 
-    fn landing(
-        &self,
-        name: FileName,
-        target: PathBuf,
-        head: Head,
-        gathered: Gathered,
-    ) -> BoxFuture<'static, Told> {
-        let (path, existing) = (target.clone(), self.existing);
-        let made = blocking(move || Part::whole(path, existing, head, &gathered.chunks));
+    fn landing(&self, name: FileName, target: Place, head: Head, gathered: Gathered) -> Landing {
+        let (place, existing) = (target.clone(), self.existing);
+        let made = blocking(move || Part::whole(place, existing, head, &gathered.chunks));
         Box::pin(async move {
             let done = made.await.map(|()| head.recovered(0));
             (name, target, done)
@@ -288,7 +254,7 @@ impl<T: Fn(Told) + Send + Sync> Batch<'_, T> {
         &mut self,
         receiving: &mut Receiving,
         name: FileName,
-        target: PathBuf,
+        target: Place,
         head: Head,
     ) -> Result<After, Error> {
         let done = self.large_bytes(receiving, &name, &target, head).await;
@@ -300,12 +266,12 @@ impl<T: Fn(Told) + Send + Sync> Batch<'_, T> {
             }
             // Its bytes have all come, right or wrong.
             Ok(_) | Err(Error::HashMismatch) => {
-                (self.tell)((name, target, done));
+                (self.tell)((name, target.path(), done));
                 Ok(After::Good)
             }
             // They may still be coming.
             Err(_) => {
-                (self.tell)((name, target, done));
+                (self.tell)((name, target.path(), done));
                 Ok(After::Spent)
             }
         }
@@ -315,10 +281,10 @@ impl<T: Fn(Told) + Send + Sync> Batch<'_, T> {
         &self,
         receiving: &mut Receiving,
         name: &FileName,
-        target: &Path,
+        target: &Place,
         head: Head,
     ) -> Result<Recovered, Error> {
-        let mut target = Target::open(target, self.existing).await?;
+        let mut target = Target::open(target.clone(), self.existing).await?;
         if target.held() > 0 {
             target.discard().await?;
         }
@@ -330,7 +296,7 @@ impl<T: Fn(Told) + Send + Sync> Batch<'_, T> {
             target.leave().await;
         }
         landed?;
-        target.sync_folder().await?;
+        target.sync_name().await?;
         Ok(head.recovered(0))
     }
 }

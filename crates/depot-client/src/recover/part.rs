@@ -1,30 +1,44 @@
-//! A file on its way: `.NAME.depot-part` beside its target, and `.NAME.depot-part.of`, which says
-//! what content the bytes in it are of. All here blocks.
+//! A file on its way: a part beside its target, and the part's record, which says what content the
+//! bytes in it are of. All here blocks.
 //!
-//! Nothing here follows a symbolic link that stands where a part would, nor writes to a file that is
-//! not this user's alone; a part is locked by the one recover that is at it.
+//! What is ours is told by its name: `.NAME.HASH.depot-part` and `.NAME.HASH.depot-part.of`, where
+//! HASH is of the target's name and a mark of this program, so that no file of anybody else's is
+//! called so by chance. Both are made where nothing is, and only ever emptied or removed under that
+//! name, and where they are regular files, this user's alone; anything else that stands there is left
+//! as it is, and said. A part is locked by the one recover that is at it.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::thread::sleep;
 use std::time::Duration;
 
 use bytes::Bytes;
 use depot_protocol::{Digest, FileSize};
-use rustix::fs::{CWD, OFlags, RenameFlags};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use crate::recover::Head;
+use crate::recover::place::{Folder, Place};
+use crate::recover::turns::Turn;
 use crate::{Error, Existing};
 
-/// The longest file name of a target that is part of its part's name as it is, in bytes.
-const NAME_MAX: usize = 255 - ".".len() - ".depot-part.of".len();
+/// The first line of a record, and what goes into the hash in the names: no other program's file has
+/// both.
+const MARK: &str = "depot-part 2\n";
+
+/// How many digits of the hash stand in the names.
+const HASH_DIGITS: usize = 16;
+
+/// The ends of the names.
+const PART: &str = ".depot-part";
+const RECORD: &str = ".depot-part.of";
+
+/// How much of a target's name stands in its part's, in bytes: a file's name has at most 255.
+const NAME_MAX: usize = 255 - "..".len() - HASH_DIGITS - RECORD.len();
 
 /// How much of a part is read at a time, in bytes.
 const READ: usize = 256 << 10;
@@ -38,10 +52,12 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// A file on its way.
 pub(crate) struct Part {
-    target: PathBuf,
+    place: Place,
     existing: Existing,
-    path: PathBuf,
-    of: PathBuf,
+    /// Where it all happens.
+    folder: Folder,
+    data: OsString,
+    record: OsString,
     /// Open and locked, once there is one.
     file: Option<File>,
     /// How many bytes are held; they are the file's first.
@@ -52,23 +68,26 @@ pub(crate) struct Part {
     content: Option<(FileSize, Digest)>,
 }
 
+/// Looks whether a target may be made, and whether a part of it is there. Nothing is made.
+pub(crate) fn look(place: &Place, existing: Existing) -> Result<bool, Error> {
+    let Some(folder) = place.folder_if_there()? else { return Ok(false) };
+    folder.may_be_made(place.name(), existing)?;
+    Ok(folder.look(&beside(place.name(), PART))?.is_some())
+}
+
 impl Part {
     /// Looks whether the target may be made, and takes up what is held of it.
-    pub(crate) fn open(target: PathBuf, existing: Existing) -> Result<Part, Error> {
-        may_be_made(&target, existing)?;
-        let (path, of) = paths(&target)?;
-        let (held, hash, content) = (0, Sha256::new(), None);
-        let mut part = Part { target, existing, path, of, file: None, held, hash, content };
-        part.file = part.open_file()?;
+    pub(crate) fn open(place: Place, existing: Existing) -> Result<Part, Error> {
+        let folder = place.folder()?;
+        folder.may_be_made(place.name(), existing)?;
+        let (data, record) = (beside(place.name(), PART), beside(place.name(), RECORD));
+        let (file, held, hash, content) = (None, 0, Sha256::new(), None);
+        let mut part = Part { place, existing, folder, data, record, file, held, hash, content };
+        part.file = part.open_data()?;
         // A part that was locked may have become the target meanwhile.
-        may_be_made(&part.target, existing)?;
+        part.folder.may_be_made(part.place.name(), existing)?;
         part.take_up()?;
         Ok(part)
-    }
-
-    /// Whether something stands where the target's part would.
-    pub(crate) fn is_there(target: &Path) -> Result<bool, Error> {
-        Ok(paths(target)?.0.symlink_metadata().is_ok())
     }
 
     /// How many bytes are held.
@@ -76,32 +95,49 @@ impl Part {
         self.held
     }
 
-    fn failed(&self, source: impl Into<io::Error>) -> Error {
-        Error::io(&self.path, source)
+    /// Where it goes.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
-    fn open_file(&self) -> Result<Option<File>, Error> {
-        let file = match options().open(&self.path) {
-            Ok(file) => file,
-            Err(none) if none.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(self.failed(source)),
-        };
+    fn failed(&self, source: impl Into<io::Error>) -> Error {
+        Error::io(&self.folder.shown(&self.data), source)
+    }
+
+    fn not_ours(&self, name: &OsStr) -> Error {
+        let what = "something else stands where the file is to be put together: move it away";
+        Error::io(&self.folder.shown(name), io::Error::new(ErrorKind::AlreadyExists, what))
+    }
+
+    /// Opens and locks a part that is there.
+    fn open_data(&self) -> Result<Option<File>, Error> {
+        let Some(file) = self.open_own(&self.data)? else { return Ok(None) };
         self.lock(&file)?;
         let open = file.metadata().map_err(|source| self.failed(source))?;
-        let there = match self.path.symlink_metadata() {
-            Ok(there) => there,
-            Err(gone) if gone.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(self.failed(source)),
-        };
-        let ours = open.is_file()
-            && open.nlink() == 1
-            && open.uid() == rustix::process::geteuid().as_raw()
-            && (open.dev(), open.ino()) == (there.dev(), there.ino());
-        if !ours {
-            let what = "something else stands where the file is to be put together";
-            return Err(self.failed(io::Error::new(ErrorKind::AlreadyExists, what)));
+        match self.folder.look(&self.data)? {
+            // The recover that had it locked has done with it.
+            None => Ok(None),
+            Some(there) if (there.st_dev, there.st_ino) == (open.dev(), open.ino()) => {
+                Ok(Some(file))
+            }
+            Some(_) => Err(self.not_ours(&self.data)),
         }
-        Ok(Some(file))
+    }
+
+    /// Opens what stands under a name of ours, if it is a file of this user's alone.
+    fn open_own(&self, name: &OsStr) -> Result<Option<File>, Error> {
+        let file = match self.folder.open(name) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => return Err(self.not_ours(name)),
+            Err(source) => return Err(Error::io(&self.folder.shown(name), source)),
+        };
+        let found =
+            file.metadata().map_err(|source| Error::io(&self.folder.shown(name), source))?;
+        let ours = found.is_file()
+            && found.nlink() <= 1
+            && found.uid() == rustix::process::geteuid().as_raw();
+        if ours { Ok(Some(file)) } else { Err(self.not_ours(name)) }
     }
 
     /// Locks it; a recover that was just dropped may be at its last step still.
@@ -122,9 +158,8 @@ impl Part {
 
     /// Hashes what is held, where it is known what it is of.
     fn take_up(&mut self) -> Result<(), Error> {
-        let (Some(file), Some(content)) = (&self.file, read_content(&self.of)) else {
-            return Ok(());
-        };
+        let Some(file) = &self.file else { return Ok(()) };
+        let Some(content) = self.read_record()? else { return Ok(()) };
         let size = file.metadata().map_err(|source| self.failed(source))?.len();
         if size > content.0.get() {
             return Ok(());
@@ -153,8 +188,9 @@ impl Part {
             self.begin_anew(content)?;
         }
         let missing = head.size.get().saturating_sub(self.held);
+        let Some(file) = &self.file else { return Ok(()) };
         // Some file systems do not tell how much room they have.
-        let room = rustix::fs::statvfs(&self.path).map_err(|error| self.failed(error))?;
+        let room = rustix::fs::fstatvfs(file).map_err(|error| self.failed(error))?;
         if room.f_blocks > 0 && room.f_bavail.saturating_mul(room.f_frsize) < missing {
             let what = format!("no room for the {missing} bytes to come");
             return Err(self.failed(io::Error::new(ErrorKind::StorageFull, what)));
@@ -166,28 +202,53 @@ impl Part {
         match &self.file {
             Some(file) => file.set_len(0).map_err(|source| self.failed(source))?,
             None => {
-                let created = options().create_new(true).open(&self.path);
-                let file = created.map_err(|source| self.failed(source))?;
+                let file = match self.folder.create(&self.data) {
+                    Ok(file) => file,
+                    Err(Errno::EXIST) => return Err(self.not_ours(&self.data)),
+                    Err(source) => return Err(self.failed(source)),
+                };
                 self.lock(&file)?;
                 self.file = Some(file);
             }
         }
-        self.forget_content()?;
+        self.forget_record()?;
         if content.0.get() > SMALL_MAX {
-            let written = options()
-                .create_new(true)
-                .open(&self.of)
-                .and_then(|file| file.write_all_at(render_content(content).as_bytes(), 0));
-            written.map_err(|source| Error::io(&self.of, source))?;
+            self.write_record(content)?;
         }
         self.content = Some(content);
         Ok(())
     }
 
-    fn forget_content(&self) -> Result<(), Error> {
-        match fs::remove_file(&self.of) {
-            Err(failed) if failed.kind() != ErrorKind::NotFound => Err(Error::io(&self.of, failed)),
-            _ => Ok(()),
+    fn write_record(&self, (size, hash): (FileSize, Digest)) -> Result<(), Error> {
+        let mut text = String::from(MARK);
+        // A string takes all.
+        let _ = writeln!(text, "tamanho_arquivo:{size}|hash_arquivo:{hash}");
+        let written = self.folder.create(&self.record).map_err(io::Error::from);
+        written
+            .and_then(|file| file.write_all_at(text.as_bytes(), 0))
+            .map_err(|source| Error::io(&self.folder.shown(&self.record), source))
+    }
+
+    /// What the record says; nothing where it says nothing that can be used, since then the part is
+    /// begun anew, and nothing is lost but time.
+    fn read_record(&self) -> Result<Option<(FileSize, Digest)>, Error> {
+        let Some(file) = self.open_own(&self.record)? else { return Ok(None) };
+        let mut text = String::new();
+        if file.take(256).read_to_string(&mut text).is_err() {
+            return Ok(None);
+        }
+        let content = || {
+            let fields = text.strip_prefix(MARK)?.strip_prefix("tamanho_arquivo:")?;
+            let (size, hash) = fields.strip_suffix('\n')?.split_once("|hash_arquivo:")?;
+            Some((FileSize::parse(size).ok()?, Digest::parse(hash).ok()?))
+        };
+        Ok(content())
+    }
+
+    fn forget_record(&self) -> Result<(), Error> {
+        match self.open_own(&self.record)? {
+            Some(_) => self.folder.remove(&self.record),
+            None => Ok(()),
         }
     }
 
@@ -210,31 +271,9 @@ impl Part {
             return Err(Error::HashMismatch);
         }
         file.sync_all().map_err(|source| self.failed(source))?;
-        match self.existing {
-            Existing::Replace => {
-                fs::rename(&self.path, &self.target)
-                    .map_err(|source| Error::io(&self.target, source))?;
-            }
-            Existing::Refuse => self.rename_where_nothing_is()?,
-        }
+        self.folder.rename(&self.data, self.place.name(), self.existing)?;
         self.file = None;
-        self.forget_content()
-    }
-
-    fn rename_where_nothing_is(&self) -> Result<(), Error> {
-        let renamed =
-            rustix::fs::renameat_with(CWD, &self.path, CWD, &self.target, RenameFlags::NOREPLACE);
-        let done = match renamed {
-            // Not every file system can; a second name can't take another's place either.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                fs::hard_link(&self.path, &self.target).and_then(|()| fs::remove_file(&self.path))
-            }
-            renamed => renamed.map_err(io::Error::from),
-        };
-        done.map_err(|source| match source.kind() {
-            ErrorKind::AlreadyExists => Error::Exists(self.target.clone()),
-            _ => Error::io(&self.target, source),
-        })
+        self.forget_record()
     }
 
     /// Drops what is held.
@@ -243,26 +282,27 @@ impl Part {
         if let Some(file) = &self.file {
             file.set_len(0).map_err(|source| self.failed(source))?;
         }
-        self.forget_content()
+        self.forget_record()
     }
 
     /// Removes a part in which there is nothing to go on from.
     pub(crate) fn leave(&mut self) {
         if self.held == 0 && self.file.take().is_some() {
             // What can't be removed is empty, and is taken up the next time.
-            let _ = fs::remove_file(&self.path);
-            let _ = fs::remove_file(&self.of);
+            let _ = self.folder.remove(&self.data);
+            let _ = self.forget_record();
         }
     }
 
     /// Makes a file of which all bytes are there.
     pub(crate) fn whole(
-        target: PathBuf,
+        place: Place,
         existing: Existing,
         head: Head,
         chunks: &[Bytes],
     ) -> Result<(), Error> {
-        let mut part = Part::open(target, existing)?;
+        let _turn = Turn::take();
+        let mut part = Part::open(place, existing)?;
         if part.held > 0 {
             part.discard()?;
         }
@@ -276,80 +316,15 @@ impl Part {
     }
 }
 
-/// Refuses where something is that is to stay, or that no file can replace.
-pub(crate) fn may_be_made(target: &Path, existing: Existing) -> Result<(), Error> {
-    match (target.symlink_metadata(), existing) {
-        (Err(none), _) if none.kind() == ErrorKind::NotFound => Ok(()),
-        (Err(source), _) => Err(Error::io(target, source)),
-        (Ok(_), Existing::Refuse) => Err(Error::Exists(target.to_owned())),
-        (Ok(found), Existing::Replace) if found.is_dir() => {
-            Err(Error::io(target, ErrorKind::IsADirectory))
-        }
-        (Ok(_), Existing::Replace) => Ok(()),
-    }
-}
-
-/// The folder of a path.
-pub(crate) fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    }
-}
-
-/// Makes the names in a folder durable.
-pub(crate) fn sync_folder(folder: &Path) -> Result<(), Error> {
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(|source| Error::io(folder, source))
-}
-
-/// Reading and writing what is there, if it is a file itself.
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    options.read(true).write(true).custom_flags(flags);
-    options
-}
-
-/// Where a target's part is, and where it stands what it is of.
-fn paths(target: &Path) -> Result<(PathBuf, PathBuf), Error> {
-    let no_name =
-        || Error::io(target, io::Error::new(ErrorKind::InvalidInput, "not a file's name"));
-    let name = target.file_name().ok_or_else(no_name)?;
-    let mut part = OsString::from(".");
-    part.push(short(name));
-    part.push(".depot-part");
-    let mut of = part.clone();
-    of.push(".of");
-    Ok((folder(target).join(part), folder(target).join(of)))
-}
-
-/// The name, or its beginning and a hash where it is too long to be lengthened.
-fn short(name: &OsStr) -> OsString {
-    let bytes = name.as_bytes();
-    if bytes.len() <= NAME_MAX {
-        return name.to_owned();
-    }
-    let mut short = bytes.get(..NAME_MAX / 2).unwrap_or_default().to_vec();
-    let hash = Digest::from_bytes(Sha256::digest(bytes).into()).to_string();
-    short.extend_from_slice(hash.as_bytes());
-    OsString::from_vec(short)
-}
-
-fn render_content((size, hash): (FileSize, Digest)) -> String {
-    let mut text = String::from("depot-part 1\n");
-    // A string takes all.
-    let _ = writeln!(text, "tamanho_arquivo:{size}|hash_arquivo:{hash}");
-    text
-}
-
-/// What stands in a `.of` file; nothing where it says nothing that can be used, since then the part
-/// is begun anew, and nothing is lost but time.
-fn read_content(of: &Path) -> Option<(FileSize, Digest)> {
-    let mut text = String::new();
-    options().open(of).ok()?.take(256).read_to_string(&mut text).ok()?;
-    let fields = text.strip_prefix("depot-part 1\ntamanho_arquivo:")?.strip_suffix('\n')?;
-    let (size, hash) = fields.split_once("|hash_arquivo:")?;
-    Some((FileSize::parse(size).ok()?, Digest::parse(hash).ok()?))
+/// The name of what lies beside a target of that name.
+fn beside(target: &OsStr, end: &str) -> OsString {
+    let hash = Sha256::new().chain_update(MARK).chain_update(target.as_bytes()).finalize();
+    let hash = Digest::from_bytes(hash.into()).to_string();
+    let beginning = match target.to_str() {
+        Some(text) => text.get(..text.floor_char_boundary(NAME_MAX)).unwrap_or_default().as_bytes(),
+        None => target.as_bytes().get(..NAME_MAX).unwrap_or(target.as_bytes()),
+    };
+    let hash = hash.get(..HASH_DIGITS).unwrap_or_default();
+    let name = [b".", beginning, b".", hash.as_bytes(), end.as_bytes()].concat();
+    OsString::from_vec(name)
 }

@@ -1,19 +1,19 @@
 //! A [`Part`] as the network's side sees it: each step on a thread for blocking work.
 
 use std::io;
-use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
 use crate::blocking::blocking;
 use crate::recover::Head;
-use crate::recover::part::{self, Part};
+use crate::recover::part::Part;
+use crate::recover::place::{Place, sync_names};
 use crate::recover::pump::Sink;
 use crate::{Error, Existing};
 
 /// A file that is being recovered.
 pub(crate) struct Target {
-    path: PathBuf,
+    place: Place,
     held: u64,
     /// On loan during a step, and gone where a step was dropped.
     part: Option<Part>,
@@ -21,10 +21,9 @@ pub(crate) struct Target {
 
 impl Target {
     /// Looks whether it may be made, and takes up what is held of it.
-    pub(crate) async fn open(path: &Path, existing: Existing) -> Result<Target, Error> {
-        let target = path.to_owned();
-        let part = blocking(move || Part::open(target, existing)).await?;
-        Ok(Target { path: path.to_owned(), held: part.held(), part: Some(part) })
+    pub(crate) async fn open(place: Place, existing: Existing) -> Result<Target, Error> {
+        let part = blocking(move || Part::open(place, existing)).await?;
+        Ok(Target { place: part.place().clone(), held: part.held(), part: Some(part) })
     }
 
     /// How many bytes are held.
@@ -37,7 +36,7 @@ impl Target {
         step: impl FnOnce(&mut Part) -> Result<(), Error> + Send + 'static,
     ) -> Result<(), Error> {
         let Some(mut part) = self.part.take() else {
-            return Err(Error::io(&self.path, io::Error::other("given up before")));
+            return Err(Error::io(&self.place.path(), io::Error::other("given up before")));
         };
         let (stepped, part) = blocking(move || (step(&mut part), part)).await;
         self.held = part.held();
@@ -55,10 +54,10 @@ impl Target {
         self.step(Part::publish).await
     }
 
-    /// Makes its name durable.
-    pub(crate) async fn sync_folder(&self) -> Result<(), Error> {
-        let path = self.path.clone();
-        blocking(move || part::sync_folder(part::folder(&path))).await
+    /// Makes its name durable, and those of the folders on its way.
+    pub(crate) async fn sync_name(&self) -> Result<(), Error> {
+        let place = self.place.clone();
+        blocking(move || sync_names(&[&place]).into_iter().collect()).await
     }
 
     /// Drops what is held.

@@ -19,6 +19,32 @@ pub enum Command {
     Remove(Remove),
     /// A server is about to trash what no record lists on it.
     Sweep(Sweep),
+    /// A server has made a copy that it was wanted to have.
+    AddCopy(AddCopy),
+    /// A server begins a life.
+    Admit(Admit),
+}
+
+impl Command {
+    /// About how many bytes it takes in the log, and not less.
+    pub(super) fn weight(&self) -> usize {
+        /// Numbers, hashes, tags.
+        const FIXED: usize = 160;
+        /// A server's name and what stands beside it.
+        const SERVER: usize = 96;
+        FIXED
+            + match self {
+                Command::Put(put) => {
+                    put.name.as_str().len() + SERVER * (put.receipts.len() + put.wanted.len())
+                }
+                Command::SetReplicas(change) => {
+                    change.name.as_str().len() + SERVER * change.wanted.len()
+                }
+                Command::Remove(remove) => remove.name.as_str().len(),
+                Command::AddCopy(copy) => copy.name.as_str().len() + SERVER,
+                Command::Sweep(_) | Command::Admit(_) => SERVER,
+            }
+    }
 }
 
 /// A content comes under a name: a new file, a new content of a file that is there, or the same
@@ -31,6 +57,10 @@ pub struct Put {
     pub name: FileName,
     /// The version that the proposer read, 0 for none; the command is refused on any other.
     pub read: Version,
+    /// How many commands were applied to the view in which it read that. Where there was no such
+    /// name, this tells a new name from one that was there and went in the meantime: a late
+    /// duplicate must not bring a removed file back.
+    pub seen: u64,
     /// The content.
     pub digest: Digest,
     /// Its size.
@@ -58,6 +88,8 @@ pub struct SetReplicas {
     pub read: Version,
     /// The replicas wished for.
     pub replicas: ReplicaCount,
+    /// Who else shall have a copy.
+    pub wanted: Vec<ServerName>,
     /// Which request this is.
     pub operation: OperationId,
 }
@@ -85,6 +117,29 @@ pub struct Sweep {
     pub number: SweepNumber,
 }
 
+/// A server has made a copy: it becomes a confirmed holder. The record stays the same version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddCopy {
+    /// Whose.
+    pub namespace: Namespace,
+    /// Which file.
+    pub name: FileName,
+    /// The version whose content was copied.
+    pub version: Version,
+    /// The proof.
+    pub receipt: Receipt,
+}
+
+/// A server begins a life: its first, or the next one after it lost its disk. Copies and receipts
+/// of earlier lives count no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admit {
+    /// Which server.
+    pub server: ServerName,
+    /// Which life.
+    pub incarnation: Incarnation,
+}
+
 /// A command has its place in the order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
@@ -96,7 +151,7 @@ pub struct Applied {
     pub released: Option<Digest>,
 }
 
-/// What came of a command. Only the first three change anything.
+/// What came of a command. Only the first four change anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The record is now this one: by this command, or by an earlier copy of the same request.
@@ -105,6 +160,8 @@ pub enum Outcome {
     Removed,
     /// The server's sweep number is now the proposed one (or was already).
     Swept,
+    /// The server is now in the proposed life (or was already).
+    Admitted,
     /// The version read is not the current one.
     Moved {
         /// What is there now.

@@ -4,49 +4,100 @@
 //! Called with the commands in their order, many in one transaction; the index of the last one is
 //! written in the same transaction.
 
-use super::command::{Applied, Command, Outcome, Put, Remove, SetReplicas, Sweep};
+use depot_protocol::{FileName, ServerName};
+
+use super::command::{AddCopy, Admit, Applied, Command, Outcome, Put, Remove, SetReplicas, Sweep};
 use super::fault::StoreError;
-use super::record::{Holder, HolderId, HolderState, Receipt, Record, Version};
+use super::record::{
+    Holder, HolderId, HolderState, Namespace, Receipt, Record, SweepNumber, Version,
+};
 use super::rows::Server;
 use super::tables::Tables;
 
-/// Applies commands in their order, each at the index after the one before.
+/// So many removed names are remembered, the last ones. The same on every server, or their tables
+/// would differ.
+const TOMBSTONES_MAX: u64 = 65_536;
+
+/// What a command did to one file.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) namespace: Namespace,
+    pub(super) name: FileName,
+    pub(super) before: Option<Record>,
+    pub(super) after: Option<Record>,
+}
+
+/// Applies commands in their order, each at the index after the one before. `changes` gets what
+/// they did to files.
 pub(super) fn apply_all<'c>(
     tables: &mut Tables<'_>,
     commands: impl IntoIterator<Item = &'c Command>,
+    changes: &mut Vec<Change>,
 ) -> Result<Vec<Applied>, StoreError> {
     let mut index = tables.applied()?;
     let mut applied = Vec::new();
     for command in commands {
         index += 1;
-        applied.push(apply(tables, index, command)?);
+        let (outcome, change) = apply(tables, index, command)?;
+        let released = change.as_ref().and_then(|change| {
+            let (before, after) = (change.before.as_ref()?.digest, change.after.as_ref());
+            (after.map(|after| after.digest) != Some(before)).then_some(before)
+        });
+        applied.push(Applied { index, outcome, released });
+        changes.extend(change);
     }
     tables.set_applied(index)?;
     Ok(applied)
 }
 
-fn apply(tables: &mut Tables<'_>, index: u64, command: &Command) -> Result<Applied, StoreError> {
-    let mut released = None;
-    let outcome = match command {
+fn apply(
+    tables: &mut Tables<'_>,
+    index: u64,
+    command: &Command,
+) -> Result<(Outcome, Option<Change>), StoreError> {
+    match command {
         Command::Put(put) => {
             let before = tables.record(&put.namespace, &put.name)?;
             let outcome = apply_put(tables, index, put, before.as_ref())?;
-            if let (Outcome::Done(after), Some(before)) = (&outcome, before) {
-                released = (before.digest != after.digest).then_some(before.digest);
-            }
-            outcome
+            Ok(changed(outcome, &put.namespace, &put.name, before))
         }
-        Command::SetReplicas(change) => apply_set_replicas(tables, index, change)?,
+        Command::SetReplicas(change) => {
+            let before = tables.record(&change.namespace, &change.name)?;
+            let outcome = apply_set_replicas(tables, index, change, before.as_ref())?;
+            Ok(changed(outcome, &change.namespace, &change.name, before))
+        }
         Command::Remove(remove) => {
             let before = tables.record(&remove.namespace, &remove.name)?;
-            released = before.as_ref().map(|before| before.digest);
-            let outcome = apply_remove(tables, remove, before)?;
-            released = released.filter(|_| outcome == Outcome::Removed);
-            outcome
+            let outcome = apply_remove(tables, index, remove, before.as_ref())?;
+            Ok(changed(outcome, &remove.namespace, &remove.name, before))
         }
-        Command::Sweep(sweep) => apply_sweep(tables, sweep)?,
+        Command::AddCopy(copy) => {
+            let before = tables.record(&copy.namespace, &copy.name)?;
+            let outcome = apply_add_copy(tables, copy, before.as_ref())?;
+            Ok(changed(outcome, &copy.namespace, &copy.name, before))
+        }
+        Command::Sweep(sweep) => Ok((apply_sweep(tables, sweep)?, None)),
+        Command::Admit(admit) => Ok((apply_admit(tables, admit)?, None)),
+    }
+}
+
+/// The outcome, and what it did to the file if it did anything.
+fn changed(
+    outcome: Outcome,
+    namespace: &Namespace,
+    name: &FileName,
+    before: Option<Record>,
+) -> (Outcome, Option<Change>) {
+    let after = match &outcome {
+        Outcome::Done(record) => Some(record.clone()),
+        Outcome::Removed => None,
+        _ => return (outcome, None),
     };
-    Ok(Applied { index, outcome, released })
+    if before == after {
+        return (outcome, None); // a late duplicate
+    }
+    let change = Change { namespace: *namespace, name: name.clone(), before, after };
+    (outcome, Some(change))
 }
 
 fn apply_put(
@@ -60,6 +111,9 @@ fn apply_put(
     }
     if put.read != before.map_or(Version(0), |before| before.version) {
         return Ok(Outcome::Moved { current: before.cloned() });
+    }
+    if before.is_none() && went_since(tables, put)? {
+        return Ok(Outcome::Moved { current: None });
     }
     if let Some(refusal) = check_receipts(tables, &put.receipts)? {
         return Ok(refusal);
@@ -76,6 +130,13 @@ fn apply_put(
     };
     tables.put_record(&put.namespace, &put.name, before, &record)?;
     Ok(Outcome::Done(record))
+}
+
+/// Whether a file of this name may have gone since the proposer saw that there was none: then it
+/// may be the one that an earlier copy of this very command made.
+fn went_since(tables: &Tables<'_>, put: &Put) -> Result<bool, StoreError> {
+    let removed = tables.tombstone(&put.namespace, &put.name)?;
+    Ok(removed.is_some_and(|removed| removed > put.seen) || put.seen < tables.floor()?)
 }
 
 /// Why these receipts don't make a record, if they don't.
@@ -108,59 +169,97 @@ fn check_receipts(
 fn holders(before: &[Holder], put: &Put) -> Vec<Holder> {
     let mut holders = before.to_vec();
     for receipt in &put.receipts {
-        let who = HolderId::Server(receipt.server.clone());
-        let state = HolderState::Confirmed { incarnation: receipt.incarnation };
-        match holders.iter_mut().find(|holder| holder.who == who) {
-            Some(holder) => holder.state = state,
-            None => holders.push(Holder { who, state }),
-        }
+        confirm(&mut holders, receipt);
     }
-    for server in &put.wanted {
+    want(&mut holders, &put.wanted);
+    holders
+}
+
+fn confirm(holders: &mut Vec<Holder>, receipt: &Receipt) {
+    let who = HolderId::Server(receipt.server.clone());
+    let state = HolderState::Confirmed { incarnation: receipt.incarnation };
+    match holders.iter_mut().find(|holder| holder.who == who) {
+        Some(holder) => holder.state = state,
+        None => holders.push(Holder { who, state }),
+    }
+}
+
+fn want(holders: &mut Vec<Holder>, wanted: &[ServerName]) {
+    for server in wanted {
         let who = HolderId::Server(server.clone());
         if !holders.iter().any(|holder| holder.who == who) {
             holders.push(Holder { who, state: HolderState::Wanted });
         }
     }
-    holders
 }
 
 fn apply_set_replicas(
     tables: &mut Tables<'_>,
     index: u64,
     change: &SetReplicas,
+    before: Option<&Record>,
 ) -> Result<Outcome, StoreError> {
-    let Some(before) = tables.record(&change.namespace, &change.name)? else {
-        return Ok(Outcome::Absent);
-    };
+    let Some(before) = before else { return Ok(Outcome::Absent) };
     if before.operation == change.operation {
-        return Ok(Outcome::Done(before)); // a late duplicate
+        return Ok(Outcome::Done(before.clone())); // a late duplicate
     }
     if before.version != change.read {
-        return Ok(Outcome::Moved { current: Some(before) });
+        return Ok(Outcome::Moved { current: Some(before.clone()) });
     }
-    let record = Record {
+    let mut record = Record {
         version: Version(index),
         replicas: change.replicas,
         operation: change.operation,
         ..before.clone()
     };
-    tables.put_record(&change.namespace, &change.name, Some(&before), &record)?;
+    want(&mut record.holders, &change.wanted);
+    tables.put_record(&change.namespace, &change.name, Some(before), &record)?;
     Ok(Outcome::Done(record))
 }
 
 fn apply_remove(
     tables: &mut Tables<'_>,
+    index: u64,
     remove: &Remove,
-    before: Option<Record>,
+    before: Option<&Record>,
 ) -> Result<Outcome, StoreError> {
-    let Some(before) = before else {
-        return Ok(Outcome::Absent);
-    };
+    let Some(before) = before else { return Ok(Outcome::Absent) };
     if before.version != remove.read {
-        return Ok(Outcome::Moved { current: Some(before) });
+        return Ok(Outcome::Moved { current: Some(before.clone()) });
     }
-    tables.remove_record(&remove.namespace, &remove.name, &before)?;
+    tables.remove_record(&remove.namespace, &remove.name, before)?;
+    tables.bury(&remove.namespace, &remove.name, index, TOMBSTONES_MAX)?;
     Ok(Outcome::Removed)
+}
+
+fn apply_add_copy(
+    tables: &mut Tables<'_>,
+    copy: &AddCopy,
+    before: Option<&Record>,
+) -> Result<Outcome, StoreError> {
+    let Some(before) = before.filter(|before| before.version == copy.version) else {
+        return Ok(Outcome::Moved { current: before.cloned() });
+    };
+    if let Some(refusal) = check_receipts(tables, std::slice::from_ref(&copy.receipt))? {
+        return Ok(refusal);
+    }
+    let mut record = before.clone();
+    confirm(&mut record.holders, &copy.receipt);
+    tables.put_record(&copy.namespace, &copy.name, Some(before), &record)?;
+    Ok(Outcome::Done(record))
+}
+
+fn apply_admit(tables: &mut Tables<'_>, admit: &Admit) -> Result<Outcome, StoreError> {
+    let (server, incarnation) = (&admit.server, admit.incarnation);
+    match tables.server(server)? {
+        Some(now) if now.incarnation == incarnation => {} // a late duplicate
+        Some(now) if now.incarnation > incarnation => {
+            let current = Some(now.incarnation);
+            return Ok(Outcome::WrongIncarnation { server: server.clone(), current });
+        }
+        _ => tables.set_server(server, Server { incarnation, sweep: SweepNumber(0) })?,
+    }
+    Ok(Outcome::Admitted)
 }
 
 fn apply_sweep(tables: &mut Tables<'_>, sweep: &Sweep) -> Result<Outcome, StoreError> {

@@ -103,13 +103,6 @@ pub struct Holder {
     pub state: HolderState,
 }
 
-impl Holder {
-    /// Whether a server has proven a copy. Guests don't count.
-    fn counts(&self) -> bool {
-        matches!((&self.who, self.state), (HolderId::Server(_), HolderState::Confirmed { .. }))
-    }
-}
-
 /// One file of one client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -130,19 +123,24 @@ pub struct Record {
 }
 
 impl Record {
-    /// How many servers have proven a copy.
-    pub fn confirmed(&self) -> usize {
-        self.holders.iter().filter(|holder| holder.counts()).count()
+    /// The servers that have proven a copy, each with the life in which it did.
+    pub fn confirmed(&self) -> impl Iterator<Item = (&ServerName, Incarnation)> {
+        self.holders.iter().filter_map(|holder| match (&holder.who, holder.state) {
+            (HolderId::Server(server), HolderState::Confirmed { incarnation }) => {
+                Some((server, incarnation))
+            }
+            _ => None,
+        })
     }
 
-    /// `copias`: the proven copies less one, not below 0.
-    pub fn copies(&self) -> u8 {
-        u8::try_from(self.confirmed().saturating_sub(1)).unwrap_or(u8::MAX)
-    }
-
-    /// Whether this server has proven a copy.
+    /// Whether this server has proven a copy, in whichever life.
     pub fn held_by(&self, server: &ServerName) -> bool {
-        self.holder(server).is_some_and(Holder::counts)
+        self.confirmed().any(|(holder, _)| holder == server)
+    }
+
+    /// Whether this server shall have a copy and has not proven one.
+    pub fn wants(&self, server: &ServerName) -> bool {
+        self.holder(server).is_some_and(|holder| holder.state == HolderState::Wanted)
     }
 
     /// Whether this server has a copy or shall have one: then it must not let go of it.

@@ -85,6 +85,19 @@ impl Row for u64 {
     }
 }
 
+/// The key of another row.
+impl Row for Vec<u8> {
+    type Stored = Vec<u8>;
+
+    fn store(&self) -> Vec<u8> {
+        self.clone()
+    }
+
+    fn load(stored: Vec<u8>) -> Result<Self, &'static str> {
+        Ok(stored)
+    }
+}
+
 /// Whose catalogue a file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -236,7 +249,7 @@ fn load_holder(stored: StoredHolder) -> Result<Holder, &'static str> {
     Ok(Holder { who, state })
 }
 
-fn server_name(text: &str) -> Result<ServerName, &'static str> {
+pub(super) fn server_name(text: &str) -> Result<ServerName, &'static str> {
     ServerName::parse(text).map_err(|_| "a server's name is none")
 }
 

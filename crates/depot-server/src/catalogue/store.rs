@@ -17,6 +17,11 @@
 //! * After a failed read, write or sync redb refuses everything (`PreviousIo`), and closing the
 //!   database then writes nothing. Closing an unharmed one commits once more, to cut the file.
 //! * redb never syncs the directory of a file that it makes: founding does.
+//! * A commit with `Durability::None` writes nothing: its pages wait in memory, later transactions
+//!   see them, two-phase commit and quick repair mean nothing to it, and the next durable commit
+//!   makes all that came before it durable with itself, or none of it. So what is applied from the
+//!   log is written without a sync: the log entry that it came from is durable already, and after a
+//!   crash the two are never seen in another order than they were written in.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,23 +29,41 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use redb::{Builder, Database, Durability, ReadableDatabase};
+use depot_protocol::ServerName;
+use redb::{Builder, Database, Durability, ReadTransaction, ReadableDatabase, WriteTransaction};
 
 use super::Freshness;
 use super::backend::{Backend, Fuse};
 use super::fault::{StoreError, panic_text};
+use super::log_rows::{Founders, Progress};
+use super::log_tables;
 use super::overlay::Overlay;
-use super::record::SweepNumber;
+use super::record::{Incarnation, SweepNumber};
 use super::rows::Server;
 use super::tables::{self, Tables};
 use super::view::{ReadError, View};
-use super::{header, walk};
+use super::{header, migrate, walk};
 use crate::seams::{Disk, DiskFile, disk::OpenMode};
 
 pub use super::rows::Identity;
 
 /// Whose catalogue is to be founded.
-pub type Founding = Identity;
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Founding {
+    /// The cluster, and the server of it that keeps the file.
+    pub identity: Identity,
+    /// All servers of the cluster, the same on each: they are its first voters. Nobody, on a server
+    /// that is to be admitted to a cluster that is there already: it waits to be told.
+    pub members: Vec<(ServerName, Incarnation)>,
+}
+
+impl Founding {
+    /// Of a depot of one.
+    pub fn alone(identity: Identity) -> Self {
+        let members = vec![(identity.server.clone(), identity.incarnation)];
+        Founding { identity, members }
+    }
+}
 
 /// How a catalogue is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,12 +145,14 @@ type Abort = Arc<dyn Fn(&str) + Send + Sync>;
 pub struct Store {
     database: Database,
     identity: Identity,
-    start_number: AtomicU64,
+    start_number: Arc<AtomicU64>,
     /// Blown by the first fault: from then on nothing is written and nothing answered.
     fuse: Fuse,
     /// How a running server ends; not set while it starts.
     abort: OnceLock<Abort>,
     transactions: AtomicU64,
+    /// How many snapshots were begun to be received: only the last one may go on.
+    pub(super) transfers: AtomicU64,
 }
 
 impl Store {
@@ -139,10 +164,7 @@ impl Store {
         match Store::open(disk, &settings, true) {
             Err(OpenError::Missing) => {}
             Err(error) => return Err(error),
-            Ok(store) => match store.applied()? {
-                0 => {}
-                changes => return Err(OpenError::Occupied { changes }),
-            },
+            Ok(store) => store.check_unused()?,
         }
         match disk.remove_file(unfinished()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
@@ -187,13 +209,20 @@ impl Store {
         let database = catching(open)?;
         let read = || {
             let transaction = database.begin_read()?;
-            Ok((tables::identity(&transaction)?, tables::start_number(&transaction)?))
+            let migrated = tables::progress(&transaction)?.is_some();
+            Ok((tables::identity(&transaction)?, tables::start_number(&transaction)?, migrated))
         };
         // Without a fuse the database would be tidied up as it is closed.
-        let (identity, start_number) = catching(read).inspect_err(|_| fuse.blow())?;
+        let (identity, start_number, migrated) = catching(read).inspect_err(|_| fuse.blow())?;
         let (abort, transactions) = (OnceLock::new(), AtomicU64::new(0));
-        let start_number = AtomicU64::new(start_number);
-        Ok(Store { database, identity, start_number, fuse, abort, transactions })
+        let start_number = Arc::new(AtomicU64::new(start_number));
+        let transfers = AtomicU64::new(0);
+        let store =
+            Store { database, identity, start_number, fuse, abort, transactions, transfers };
+        if !migrated {
+            store.write(|tables| migrate::from_first_release(tables, &store.identity))?;
+        }
+        Ok(store)
     }
 
     /// Whose catalogue it is.
@@ -204,6 +233,11 @@ impl Store {
     /// The start number: an older copy of the file has a lower one.
     pub fn start_number(&self) -> u64 {
         self.start_number.load(Ordering::SeqCst)
+    }
+
+    /// The same, as it is at any time: synced before it stands here.
+    pub fn start_counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.start_number)
     }
 
     /// Raises the start number to `number`, durably; a lower one changes nothing. Blocks. After an
@@ -234,18 +268,55 @@ impl Store {
         self.fuse.is_blown()
     }
 
-    /// One durable transaction. When it returns `Ok`, what `change` wrote is synced; after any
-    /// error, nobody knows, and the process ends.
+    /// One durable transaction, with all that was written before it. When it returns `Ok`, what
+    /// `change` wrote is synced; after any error, nobody knows, and the process ends.
     pub(super) fn write<T>(
         &self,
         change: impl FnOnce(&mut Tables<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let written = self.check().and_then(|()| catching(|| transact(&self.database, change)));
+        self.transact(Durability::Immediate, |transaction| change(&mut Tables::open(transaction)?))
+    }
+
+    /// One transaction that later ones see at once, and that the next durable one makes durable.
+    /// For what the log can restore. An error ends the process as well.
+    pub(super) fn write_soon<T>(
+        &self,
+        change: impl FnOnce(&mut Tables<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.transact(Durability::None, |transaction| change(&mut Tables::open(transaction)?))
+    }
+
+    /// The same, for those that open the tables themselves.
+    pub(super) fn transact<T>(
+        &self,
+        durability: Durability,
+        change: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let work = || catching(|| transact(&self.database, durability, change));
+        let written = self.check().and_then(|()| work());
         match &written {
-            Ok(_) => drop(self.transactions.fetch_add(1, Ordering::SeqCst)),
+            Ok(_) if matches!(durability, Durability::Immediate) => {
+                self.transactions.fetch_add(1, Ordering::SeqCst);
+            }
+            Ok(_) => {}
             Err(error) => self.fail(error),
         }
         written
+    }
+
+    /// Reads what the consensus cannot do without: any fault ends the process.
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let read = || catching(|| read(&self.database.begin_read()?));
+        self.check().and_then(|()| read()).inspect_err(|error| self.fail(error))
+    }
+
+    /// The tables as they are now, for as long as they are wanted so.
+    pub(super) fn snapshot(&self) -> Result<ReadTransaction, StoreError> {
+        self.check()?;
+        catching(|| Ok(self.database.begin_read()?)).inspect_err(|error| self.fail(error))
     }
 
     /// Something read. Damage is told and logged; a fault of the disk ends the process.
@@ -272,8 +343,17 @@ impl Store {
         Ok(View::new(Arc::clone(self), transaction, freshness))
     }
 
-    fn applied(&self) -> Result<u64, StoreError> {
-        catching(|| tables::applied(&self.database.begin_read()?))
+    /// Whether no server has started on it: none was applied to it, logged or voted for.
+    fn check_unused(&self) -> Result<(), OpenError> {
+        let read = |transaction: &ReadTransaction| {
+            let logged = log_tables::extent(transaction)?.last.is_some();
+            let voted = log_tables::vote(transaction)?.is_some();
+            Ok((tables::applied(transaction)?, logged || voted))
+        };
+        match self.read(read)? {
+            (0, false) => Ok(()),
+            (changes, _) => Err(OpenError::Occupied { changes }),
+        }
     }
 
     /// The file may have failed where redb does not say so.
@@ -281,7 +361,11 @@ impl Store {
         if self.is_down() { Err(StoreError::Down) } else { Ok(()) }
     }
 
-    fn fail(&self, error: &StoreError) {
+    /// Nothing is written or answered from here on.
+    pub(super) fn fail(&self, error: &StoreError) {
+        if matches!(error, StoreError::Down) && self.is_down() {
+            return; // told already
+        }
         self.fuse.blow();
         let why = format!("the catalogue stops: {}", error.what());
         tracing::error!("{why}");
@@ -305,29 +389,38 @@ fn catching<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreE
 
 fn transact<T>(
     database: &Database,
-    change: impl FnOnce(&mut Tables<'_>) -> Result<T, StoreError>,
+    durability: Durability,
+    change: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let mut transaction = database.begin_write()?;
-    transaction.set_durability(Durability::Immediate)?;
+    transaction.set_durability(durability)?;
     transaction.set_two_phase_commit(true);
     transaction.set_quick_repair(true);
-    let changed = change(&mut Tables::open(&transaction)?)?;
+    let changed = change(&transaction)?;
     transaction.commit()?;
     Ok(changed)
 }
 
 /// Writes a new catalogue into an empty file, whole and synced.
 fn create(file: Box<dyn DiskFile>, founding: &Founding) -> Result<(), OpenError> {
+    let fill = |transaction: &WriteTransaction| {
+        let mut tables = Tables::open(transaction)?;
+        tables.set_identity(&founding.identity)?;
+        tables.set_founders(&Founders(founding.members.clone()))?;
+        tables.set_applied(0)?;
+        tables.set_floor(0)?;
+        tables.set_progress(&Progress::default())?;
+        tables.set_start_number(0)?;
+        for (server, incarnation) in &founding.members {
+            let server_row = Server { incarnation: *incarnation, sweep: SweepNumber(0) };
+            tables.set_server(server, server_row)?;
+        }
+        Ok(())
+    };
     let work = || {
         let backend = Backend::new(file, Fuse::default());
         let database = Builder::new().create_with_backend(backend)?;
-        transact(&database, |tables| {
-            tables.set_identity(founding)?;
-            tables.set_applied(0)?;
-            tables.set_start_number(0)?;
-            let incarnation = founding.incarnation;
-            tables.set_server(&founding.server, Server { incarnation, sweep: SweepNumber(0) })
-        })?;
+        transact(&database, Durability::Immediate, fill)?;
         Ok(database.close()?)
     };
     Ok(catching(work)?)
@@ -359,6 +452,7 @@ fn look_at(file: Box<dyn DiskFile>, cache: usize, look: Look) -> Result<(), Stor
             Look::Front => {
                 tables::identity(&transaction)?;
                 tables::start_number(&transaction)?;
+                tables::progress(&transaction)?;
             }
         }
         Ok(())

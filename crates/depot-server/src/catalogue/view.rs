@@ -171,6 +171,19 @@ impl View {
         Ok(self.server(server)?.map(|server| server.incarnation))
     }
 
+    /// `copias`: how many servers have proven a copy in their present life, less one, not below 0.
+    pub fn copies(&self, record: &Record) -> Result<u8, ReadError> {
+        self.store.reading(|| {
+            let servers = self.transaction.open_table(SERVERS)?;
+            let mut copies = 0_usize;
+            for (server, incarnation) in record.confirmed() {
+                let now = tables::server(&servers, server)?;
+                copies += usize::from(now.is_some_and(|now| now.incarnation == incarnation));
+            }
+            Ok(u8::try_from(copies.saturating_sub(1)).unwrap_or(u8::MAX))
+        })
+    }
+
     /// Reads every row and holds records and contents against each other: the nightly check.
     pub fn verify(&self) -> Result<Walked, ReadError> {
         self.store.reading(|| walk::walk(&self.transaction))

@@ -11,13 +11,14 @@ use crate::cluster::members::Members;
 use crate::cluster::{ClusterId, Proven};
 use crate::config::{Config, Selection, Server};
 use crate::exit::Exit;
-use crate::operator::{self, AskError, Founding, Question, Reply, Status};
+use crate::operator::{self, AskError, Founding, MemberStatus, Question, Reply, Status};
 use crate::seams::Seams;
+use crate::telemetry;
 
 /// How long one thing that a server is asked for may take.
 const DONE_WITHIN: Duration = Duration::from_secs(30);
 /// How long a newcomer may take to catch up before it votes.
-const ENROL_WITHIN: Duration = Duration::from_secs(3600);
+const CATCH_UP_WITHIN: Duration = Duration::from_secs(3600);
 /// How long a founded cluster may take to elect its leader.
 const LEADER_WITHIN: Duration = Duration::from_secs(15);
 /// How often it is asked whether it has.
@@ -72,13 +73,7 @@ pub fn operate(path: &Path, operation: &Operation) -> Exit {
         Ok(()) => Exit::Stopped,
         Err(Failed::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Stopped,
         Err(error) => {
-            let mut text = error.to_string();
-            let mut cause = std::error::Error::source(&error);
-            while let Some(error) = cause {
-                text = format!("{text}: {error}");
-                cause = error.source();
-            }
-            super::tell(&format!("error: {text}\n"));
+            super::tell(&format!("error: {}\n", telemetry::chain(&error)));
             Exit::Cluster
         }
     }
@@ -156,11 +151,7 @@ impl Operator {
                     describe(server, &met, &status, &mut output)?;
                 }
                 Err(error) => {
-                    let mut why = error.to_string();
-                    if let Some(cause) = std::error::Error::source(&error) {
-                        why = format!("{why}: {cause}");
-                    }
-                    writeln!(output, "{}: not reached: {why}", server.name)?;
+                    writeln!(output, "{}: not reached: {}", server.name, telemetry::chain(&error))?;
                     last = Some(error);
                 }
             }
@@ -202,14 +193,31 @@ impl Operator {
                 self.found(server, founding).await?;
             }
         }
-        let question = Question::Enrol { server: name.as_str().to_owned() };
-        let leader = self.leader(LEADER_WITHIN).await?;
-        match self.ask(leader, &question, ENROL_WITHIN).await? {
-            (_, Reply::Enrolled) => {}
-            (_, other) => return Err(unexpected(leader, other)),
-        }
+        self.votes(name).await?;
         writeln!(io::stdout().lock(), "{name} is a server of the cluster {}", hex(&cluster))?;
         Ok(())
+    }
+
+    /// Waits until a server has caught up and votes, in the life that its folder has.
+    async fn votes(&self, name: &ServerName) -> Result<(), Failed> {
+        let until = tokio::time::Instant::now() + CATCH_UP_WITHIN;
+        while tokio::time::Instant::now() < until {
+            let leader = self.leader(LEADER_WITHIN).await?;
+            let newcomer = self.config.servers().iter().find(|server| server.name == *name);
+            let life = self.look(newcomer.unwrap_or(leader)).await?.0.start.incarnation;
+            let catalogue = self.look(leader).await?.1.catalogue;
+            let members = catalogue.map(|catalogue| catalogue.members).unwrap_or_default();
+            let votes = |member: &MemberStatus| {
+                member.server == name.as_str() && member.incarnation == life && member.votes
+            };
+            if members.iter().any(votes) {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Err(Failed::Refused(format!(
+            "{name} does not catch up: it is no voter yet; it becomes one when it has, see `depot-server status`"
+        )))
     }
 
     /// Whom one meets at a server's peer port, and how it is.
@@ -309,12 +317,16 @@ fn describe(
     if let Some(catalogue) = &status.catalogue {
         let leader = catalogue.leader.as_deref().unwrap_or("nobody");
         let quorum = if catalogue.quorum { "a majority answers" } else { "NO MAJORITY" };
+        let members = catalogue.members.iter().map(|member| match member.votes {
+            true => member.server.clone(),
+            false => format!("{} (catching up)", member.server),
+        });
         writeln!(
             output,
-            "  catalogue: {leader} leads in term {}, {quorum}, {} changes applied, voters: {}",
+            "  catalogue: {leader} leads in term {}, {quorum}, applied up to {}, voters: {}",
             catalogue.term,
             catalogue.applied,
-            catalogue.voters.join(", ")
+            members.collect::<Vec<_>>().join(", ")
         )?;
     }
     for peer in &status.peers {

@@ -94,7 +94,7 @@ pub async fn listen(mut listener: Box<dyn Listener>, door: Arc<Door>, tasks: Tas
         loop {
             match listener.accept().await {
                 Ok((stream, from)) => {
-                    let span = tracing::info_span!("peer", %from);
+                    let span = tracing::info_span!("peer", %from, name = tracing::field::Empty);
                     let connection = Arc::clone(&door).connection(stream, from, tasks.clone());
                     tasks.spawn(connection.instrument(span));
                 }
@@ -180,6 +180,9 @@ impl Door {
     /// One conversation after the other.
     async fn converse(&self, mut wire: Wire, taken: &Taken, tasks: &Tasks) {
         let Taken { peer, class } = taken;
+        if let Some(name) = &peer.name {
+            tracing::Span::current().record("name", name.as_str());
+        }
         let Some(seat) = self.seats.proven(peer.name.as_ref(), *class) else {
             refuse(wire, "it has as many connections of yours, or in all, as it takes").await;
             return;
@@ -193,6 +196,9 @@ impl Door {
                 begun = timeout(idle, wire.begun()) => begun,
             };
             let Ok(Ok(())) = begun else { return };
+            if self.is_of_an_earlier_life(peer) {
+                return refuse(wire, "a later incarnation of it was met").await;
+            }
             seat.busy();
             match self.one(wire, peer, *class).await {
                 Some(kept) => wire = kept,
@@ -234,6 +240,12 @@ impl Door {
                 None
             }
         }
+    }
+
+    /// Whether the peer was admitted anew since it proved itself, under another incarnation.
+    fn is_of_an_earlier_life(&self, peer: &Peer) -> bool {
+        let seen = peer.name.as_ref().and_then(|name| self.identity().starts.seen(name));
+        seen.is_some_and(|seen| seen.incarnation > peer.incarnation)
     }
 
     async fn answer(&self, mut wire: Wire, peer: &Peer, ping: &Ping) -> Option<Wire> {

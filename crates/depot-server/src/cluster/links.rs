@@ -12,9 +12,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::conversation::{Conversation, LinkError, Service};
+use super::handshake::Class;
 use super::identity::LinkIdentity;
-use super::link::{Link, Near, PeerState};
+use super::link::{Link, Near, PeerState, Place, Pool};
 use super::members::Members;
+use super::wire::Wire;
 use crate::seams::Seams;
 use crate::tasks::Tasks;
 
@@ -49,9 +51,10 @@ impl Links {
     /// open at once, for [`Service::Transfer`] 64; further ones wait. All of it happens `within`
     /// that time, but a handshake never lasts longer than 5 s.
     ///
-    /// It goes over a kept connection where there is one. When that breaks before an answer comes,
-    /// the error is `Broken`, since the peer may have had the question: whoever asks knows whether
-    /// it may be asked twice. Dropping the future closes the connection.
+    /// It goes over a kept connection where there is one. Where the peer says on that one that it is
+    /// stopping, it is asked once more over a new one. But when it breaks before an answer comes, the
+    /// error is `Broken`, since the peer may have had the question: whoever asks knows whether it may
+    /// be asked twice. Dropping the future closes the connection.
     ///
     /// # Errors
     /// See [`LinkError::unsent`].
@@ -63,10 +66,16 @@ impl Links {
         within: Duration,
     ) -> Result<Bytes, LinkError> {
         let due = Instant::now() + within;
-        let mut conversation = self.begin(peer, service, question, due).await?;
-        let answer = conversation.receive(due.saturating_duration_since(Instant::now())).await?;
-        conversation.finish();
-        Ok(answer)
+        let (link, class, pool) = self.way(peer, service)?;
+        let mut place = free_place(pool, due).await?;
+        if let Some(wire) = pool.take() {
+            let answer = exchange(wire, place, service, question, due).await;
+            let Err(LinkError::Refused(_)) = answer else { return answer };
+            // By a process that was about to end: the one that is there now may take it.
+            place = free_place(pool, due).await?;
+        }
+        let wire = self.dial(link, class, due).await?;
+        exchange(wire, place, service, question, due).await
     }
 
     /// Begins a longer conversation with its first frame, `within` that time; the further frames'
@@ -81,7 +90,14 @@ impl Links {
         first: &[&[u8]],
         within: Duration,
     ) -> Result<Conversation, LinkError> {
-        self.begin(peer, service, first, Instant::now() + within).await
+        let due = Instant::now() + within;
+        let (link, class, pool) = self.way(peer, service)?;
+        let place = free_place(pool, due).await?;
+        let wire = match pool.take() {
+            Some(wire) => wire,
+            None => self.dial(link, class, due).await?,
+        };
+        begin(wire, place, service, first, due).await
     }
 
     /// Whether a server has answered a ping within the last 3 seconds; this server itself is up.
@@ -103,39 +119,67 @@ impl Links {
         self.near.changes.subscribe()
     }
 
-    async fn begin(
+    /// What a service's conversations with a peer go over.
+    fn way(
         &self,
         peer: &ServerName,
         service: Service,
-        first: &[&[u8]],
-        due: Instant,
-    ) -> Result<Conversation, LinkError> {
-        let late = |what| LinkError::Unreachable(io::Error::new(io::ErrorKind::TimedOut, what));
+    ) -> Result<(&Link, Class, &Arc<Pool>), LinkError> {
         let unknown = || io::Error::new(io::ErrorKind::NotFound, "there is no such server");
         let link = self.all.get(peer).ok_or_else(|| LinkError::Unreachable(unknown()))?;
         let (class, pool) = link.pool(service);
-        let place = timeout_at(due, pool.place()).await;
-        let place = place.map_err(|_| late("all connections are in use"))?;
-        let wire = match pool.take() {
-            Some(wire) => wire,
-            None => {
-                let dialled = timeout_at(due, link.dial(&self.near, class)).await;
-                dialled.map_err(|_| late("no connection in time"))??.0
-            }
-        };
-        let mut conversation = Conversation::new(wire, Some(place));
-        let service = [service as u8];
-        let frame = [&[&service[..]], first].concat();
-        match timeout_at(due, conversation.send(&frame)).await {
-            Ok(Ok(())) => Ok(conversation),
-            // It may have said why before it closed.
-            Ok(Err(broken)) => match conversation.receive(Duration::ZERO).await {
-                Err(refused @ LinkError::Refused(_)) => Err(refused),
-                _ => Err(broken),
-            },
-            Err(_late) => Err(LinkError::TimedOut),
-        }
+        Ok((link, class, pool))
     }
+
+    async fn dial(&self, link: &Link, class: Class, due: Instant) -> Result<Wire, LinkError> {
+        let dialled = timeout_at(due, link.dial(&self.near, class)).await;
+        let (wire, _) = dialled.unwrap_or_else(|_| Err(late("no connection in time")))?;
+        Ok(wire)
+    }
+}
+
+async fn free_place(pool: &Arc<Pool>, due: Instant) -> Result<Place, LinkError> {
+    timeout_at(due, pool.place()).await.map_err(|_| late("all connections to it are in use"))
+}
+
+fn late(what: &str) -> LinkError {
+    LinkError::Unreachable(io::Error::new(io::ErrorKind::TimedOut, what))
+}
+
+/// Begins a conversation.
+async fn begin(
+    wire: Wire,
+    place: Place,
+    service: Service,
+    first: &[&[u8]],
+    due: Instant,
+) -> Result<Conversation, LinkError> {
+    let mut conversation = Conversation::new(wire, Some(place));
+    let service = [service as u8];
+    let frame = [&[&service[..]], first].concat();
+    match timeout_at(due, conversation.send(&frame)).await {
+        Ok(Ok(())) => Ok(conversation),
+        // It may have said why before it closed.
+        Ok(Err(broken)) => match conversation.receive(Duration::ZERO).await {
+            Err(refused @ LinkError::Refused(_)) => Err(refused),
+            _ => Err(broken),
+        },
+        Err(_late) => Err(LinkError::TimedOut),
+    }
+}
+
+/// One question, one answer.
+async fn exchange(
+    wire: Wire,
+    place: Place,
+    service: Service,
+    question: &[&[u8]],
+    due: Instant,
+) -> Result<Bytes, LinkError> {
+    let mut conversation = begin(wire, place, service, question, due).await?;
+    let answer = conversation.receive(due.saturating_duration_since(Instant::now())).await?;
+    conversation.finish();
+    Ok(answer)
 }
 
 impl fmt::Debug for Links {

@@ -73,3 +73,41 @@ impl Members {
         u8::try_from(holders).unwrap_or(u8::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_of_what_matters_to_the_others() {
+        let mut settings = Settings::alone(7070, "/a".into());
+        let second = Member {
+            name: ServerName::parse("second").unwrap(),
+            peer: Some(([127, 0, 0, 1], 7101).into()),
+            ..settings.members[0].clone()
+        };
+        settings.members.push(second);
+        let first = Members::of(&settings);
+        let with = |change: fn(&mut Vec<Member>)| {
+            let mut members = first.clone();
+            change(&mut members.all);
+            members.fingerprint()
+        };
+        assert_eq!(with(|all| all.reverse()), first.fingerprint());
+        assert_eq!(with(|all| all[0].data = "/b".into()), first.fingerprint());
+        assert_eq!(with(|all| all[0].line = 7), first.fingerprint());
+        let mut seen = vec![first.fingerprint()];
+        for change in [
+            (|all| drop(all.pop())) as fn(&mut Vec<Member>),
+            |all| all[1].witness = true,
+            |all| all[1].zone = Some("x".into()),
+            |all| all[1].capacity = Some(1),
+            |all| all[1].peer = None,
+            |all| all[1].address.set_port(1),
+        ] {
+            let other = with(change);
+            assert!(!seen.contains(&other));
+            seen.push(other);
+        }
+    }
+}

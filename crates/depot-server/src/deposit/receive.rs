@@ -14,9 +14,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::admit::refuse;
-use super::{DepositError, Received, expected_hash, wrong_hash};
+use super::{Base, DepositError, Received, expected_hash, wrong_hash};
 use crate::buffers::IN_FLIGHT;
-use crate::catalogue::Version;
 use crate::depot::{Depot, SEAL_WITHIN, TooSlow};
 use crate::seams::blocking;
 use crate::uploads::UploadKey;
@@ -190,16 +189,16 @@ async fn seal(
         let sealed = append(&mut staging, rest).and_then(|()| staging.seal(&expected));
         // Whatever an earlier try has left is of no use after this one.
         volume.drop_part(&part);
-        (sealed, view.get(&namespace, &name))
+        (sealed, Base::of(&view, &namespace, &name))
     };
-    let (sealed, record) = depot.run(job).await?;
+    let (sealed, base) = depot.run(job).await?;
     match sealed {
         Ok(Seal::Done(sealed)) => {
-            let record = record.map_err(|error| {
+            let base = base.map_err(|error| {
                 depot.custody.let_go(sealed.digest());
                 depot.unreadable(&error)
             })?;
-            Ok(Received { sealed, read: record.map_or(Version(0), |record| record.version) })
+            Ok(Received { sealed, base })
         }
         Ok(Seal::WrongHash) => Err(wrong_hash()),
         Err(error) => {

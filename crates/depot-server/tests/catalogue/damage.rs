@@ -10,7 +10,7 @@ use depot_server::catalogue::{Catalogue, Command, OpenError, ReadError, Record, 
 
 use crate::disk::{Dice, MemDisk};
 use crate::world::{
-    CHECKED, CLUSTER, UNCHECKED, World, client, digest, found, name, put, remove, server,
+    CHECKED, CLUSTER, UNCHECKED, World, client, digest, found, inline, name, put, remove, server,
 };
 
 const PAGE: usize = 4096;
@@ -25,7 +25,7 @@ type Files = Vec<(u8, FileName, Record)>;
 async fn images() -> ([Vec<u8>; 2], Files) {
     let disk = MemDisk::default();
     found(&disk);
-    let world = World::start(Store::open(&disk, &CHECKED, false).unwrap());
+    let world = World::start(Store::open(&disk, &CHECKED, false).unwrap()).await;
     for n in 0..160_u8 {
         let text = format!("{n:03}{}", "/long name".repeat(usize::from(n % 40)));
         let file = Put { namespace: client(n % 3), digest: digest(n / 2), ..put(&text) };
@@ -50,7 +50,7 @@ async fn refused_or_right(bytes: Vec<u8>, files: &Files, what: &str) -> bool {
         }
         Err(other) => panic!("{what}: {other:?}"),
         Ok(store) => {
-            let world = World::start(store);
+            let world = World::start(store).await;
             assert!(world.all().await == *files, "{what}: opened, and rows are wrong or missing");
             // It goes on being right when it is written to.
             for n in 0..8 {
@@ -61,7 +61,7 @@ async fn refused_or_right(bytes: Vec<u8>, files: &Files, what: &str) -> bool {
             world.view().await.verify().unwrap();
             assert!(world.aborts().is_empty(), "{what}");
             world.close().await;
-            let world = World::start(Store::open(&disk, &CHECKED, true).expect(what));
+            let world = World::start(Store::open(&disk, &CHECKED, true).expect(what)).await;
             assert!(world.all().await == after, "{what}: went bad later");
             after.truncate(files.len());
             assert!(after == *files, "{what}: went bad later");
@@ -139,7 +139,7 @@ async fn opening_with_the_check_leaves_a_whole_file_as_it_was_until_the_open() {
     let (images, files) = images().await;
     for image in images {
         let disk = MemDisk::with(file(), image);
-        let world = World::start(Store::open(&disk, &UNCHECKED, true).unwrap());
+        let world = World::start(Store::open(&disk, &UNCHECKED, true).unwrap()).await;
         assert_eq!(world.all().await, files);
     }
 }
@@ -149,8 +149,8 @@ async fn opening_with_the_check_leaves_a_whole_file_as_it_was_until_the_open() {
 async fn a_rotten_row_is_an_error_and_never_absent() {
     let (images, files) = images().await;
     let (owner, rotten, record) = files[files.len() / 2].clone();
-    let disk = MemDisk::with(file(), flip_row(&images[0], record.operation.0));
-    let world = World::start(Store::open(&disk, &UNCHECKED, false).unwrap());
+    let disk = MemDisk::with(file(), flip_row(&images[0], &row_of(&record)));
+    let world = World::start(Store::open(&disk, &UNCHECKED, false).unwrap()).await;
     let view = world.view().await;
     let corrupt = |error| matches!(error, Err(ReadError::Corrupt { .. }));
     assert!(corrupt(view.get(&client(owner), &rotten).map(drop)));
@@ -179,7 +179,7 @@ async fn without_a_check_damage_is_never_read_as_a_file() {
                 Err(OpenError::Damaged { .. }) => continue,
                 other => other.unwrap(),
             };
-            let world = World::start(store);
+            let Ok(world) = World::start_on(store, inline()).await else { continue };
             let Ok(view) = world.catalogue.view().await else { continue };
             for (n, name, record) in &files {
                 if let Ok(Some(found)) = view.get(&client(*n), name) {
@@ -195,8 +195,8 @@ async fn without_a_check_damage_is_never_read_as_a_file() {
 async fn a_command_on_a_rotten_row_ends_it() {
     let (images, files) = images().await;
     let (owner, rotten, record) = files[0].clone();
-    let disk = MemDisk::with(file(), flip_row(&images[1], record.operation.0));
-    let world = World::start(Store::open(&disk, &UNCHECKED, false).unwrap());
+    let disk = MemDisk::with(file(), flip_row(&images[0], &row_of(&record)));
+    let world = World::start(Store::open(&disk, &UNCHECKED, false).unwrap()).await;
     let change = Put { namespace: client(owner), ..put(rotten.as_str()) };
     let proposal = world.catalogue.propose(Command::Put(change));
     assert!(tokio::time::timeout(Duration::from_millis(50), proposal).await.is_err());
@@ -207,12 +207,27 @@ async fn a_command_on_a_rotten_row_ends_it() {
     assert!(disk.bytes(file()) == before, "written to after the abort");
 }
 
+/// What was applied and not synced is applied again from the log. Where that is rotten the server
+/// does not come up with less than it had answered for.
+#[tokio::test]
+async fn a_rotten_log_is_never_cut_to_fit() {
+    let (images, files) = images().await;
+    let (_, _, last) = files.iter().max_by_key(|(_, _, record)| record.version).unwrap();
+    let disk = MemDisk::with(file(), flip_row(&images[1], &last.operation.0));
+    let store = Store::open(&disk, &UNCHECKED, false).unwrap();
+    let refused = World::start_on(store, inline()).await.err().expect("it starts");
+    assert!(refused.error.to_string().contains("checksum"), "{refused:?}");
+    assert!(!refused.aborts.is_empty());
+    let opened = Store::open(&disk, &UNCHECKED, true);
+    assert!(matches!(opened, Err(OpenError::Damaged { .. })), "{opened:?}");
+}
+
 /// Whose file it is cannot be read: it is refused without a check too, and left as it is.
 #[tokio::test]
 async fn a_file_that_does_not_say_whose_it_is_is_refused_and_left_alone() {
     let (images, _) = images().await;
     for image in images {
-        let bytes = flip_row(&image, CLUSTER);
+        let bytes = flip_row(&image, &CLUSTER);
         let disk = MemDisk::with(file(), bytes.clone());
         let opened = Store::open(&disk, &UNCHECKED, false);
         assert!(matches!(opened, Err(OpenError::Damaged { .. })), "{opened:?}");
@@ -221,17 +236,27 @@ async fn a_file_that_does_not_say_whose_it_is_is_refused_and_left_alone() {
 }
 
 /// The file with a bit flipped in the row that holds these bytes, wherever a copy of it lies.
-fn flip_row(image: &[u8], holds: [u8; 16]) -> Vec<u8> {
+fn flip_row(image: &[u8], holds: &[u8]) -> Vec<u8> {
     let mut bytes = image.to_vec();
     let mut flipped = 0;
-    for at in 0..bytes.len() - 16 {
-        if bytes[at..at + 16] == holds {
-            bytes[at + 15] ^= 0x80;
+    for at in 0..bytes.len() - holds.len() {
+        if bytes[at..].starts_with(holds) {
+            bytes[at + holds.len() - 1] ^= 0x80;
             flipped += 1;
         }
     }
     assert!(flipped > 0);
     bytes
+}
+
+/// How the row of a record begins, which no row of the log does: format, version, content.
+fn row_of(record: &Record) -> Vec<u8> {
+    let version = record.version.0;
+    let version = match u8::try_from(version) {
+        Ok(small) if small < 0x80 => vec![small],
+        _ => vec![(version & 0x7F) as u8 | 0x80, (version >> 7) as u8],
+    };
+    [&[1][..], &version, record.digest.as_bytes()].concat()
 }
 
 /// Damaged files make redb panic; those panics are caught, and need not be seen.

@@ -57,8 +57,7 @@ enum Last {
     Unanswered,
 }
 
-async fn run(store: Store) -> Run {
-    let world = World::start(store);
+async fn run(world: World) -> Run {
     let mut states = vec![];
     let mut last = Last::Answered;
     for n in 0..=ROUNDS {
@@ -104,7 +103,7 @@ async fn answered<F: Future>(futures: Vec<F>) -> usize {
 async fn check_after(disk: &MemDisk, run: &Run, what: &str) {
     let store = Store::open(disk, &CHECKED, true)
         .unwrap_or_else(|error| panic!("{what}: not opened: {error}"));
-    let world = World::start(store);
+    let world = World::start(store).await;
     let files = world.all().await;
     let applied = world.view().await.applied().unwrap();
     let Some(seen) = run.states.last() else { return assert_eq!(applied, 0) };
@@ -125,9 +124,9 @@ async fn sweep_of_faults(fault: fn(u64) -> Fault, errno: i32, settings: StoreSet
     for nth in 1.. {
         let disk = MemDisk::default();
         found(&disk);
-        let store = Store::open(&disk, &settings, false).unwrap();
+        let world = World::start(Store::open(&disk, &settings, false).unwrap()).await;
         disk.plan(fault(nth), errno);
-        let run = run(store).await;
+        let run = run(world).await;
         if !disk.fired() {
             assert!(nth > 20 && run.world.aborts().is_empty(), "{nth}: {:?}", run.world.aborts());
             return;
@@ -173,9 +172,9 @@ async fn a_full_disk_ends_it_and_loses_nothing() {
 async fn after_the_abort_nothing_is_written_any_more() {
     let disk = MemDisk::default();
     found(&disk);
-    let store = Store::open(&disk, &CHECKED, false).unwrap();
+    let world = World::start(Store::open(&disk, &CHECKED, false).unwrap()).await;
     disk.plan(Fault::Once(8), EIO);
-    let run = run(store).await;
+    let run = run(world).await;
     assert!(disk.fired());
     let path = "catalogue/catalogue.redb".as_ref();
     let before = disk.bytes(path);
@@ -188,7 +187,7 @@ async fn after_the_abort_nothing_is_written_any_more() {
 async fn a_disk_that_cannot_be_read_ends_it() {
     let disk = MemDisk::default();
     found(&disk);
-    let world = World::start(Store::open(&disk, &UNCACHED, false).unwrap());
+    let world = World::start(Store::open(&disk, &UNCACHED, false).unwrap()).await;
     world.put(&put("x")).await;
     let view = world.view().await;
     disk.fail_reads();

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use depot_protocol::{Digest, FileName, ReplicaCount, UtcSeconds};
-use depot_server::catalogue::command::{Put, Remove, SetReplicas};
+use depot_protocol::{Digest, FileName, ReplicaCount, ServerName, UtcSeconds};
+use depot_server::catalogue::command::{AddCopy, Admit, Put, Remove, SetReplicas};
 use depot_server::catalogue::{
-    Command, Holder, HolderId, HolderState, Incarnation, Namespace, OperationId, Outcome, Record,
-    Store, SweepNumber, Version,
+    Command, Holder, HolderId, HolderState, Incarnation, Namespace, OperationId, Outcome, Receipt,
+    Record, Store, SweepNumber, Version,
 };
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 
@@ -30,6 +30,8 @@ enum Step {
         at: (u8, usize),
         content: u8,
         read: Read,
+        /// How many commands ago its proposer looked.
+        ago: u64,
         sweep: Option<u64>,
         wanted: bool,
         operation: u8,
@@ -38,6 +40,7 @@ enum Step {
         at: (u8, usize),
         replicas: u8,
         read: Read,
+        wanted: bool,
         operation: u8,
     },
     Remove {
@@ -46,6 +49,16 @@ enum Step {
     },
     Sweep {
         ahead: u64,
+    },
+    AddCopy {
+        at: (u8, usize),
+        read: Read,
+        /// Server b's, of this life; none: server a's.
+        by: Option<u64>,
+    },
+    /// Of server b.
+    Admit {
+        life: u64,
     },
     Kill,
     PowerCut(u64),
@@ -57,25 +70,36 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let read = || prop_oneof![6 => Just(Read::Current), 1 => Just(Read::None), 1 => (0..20_u64).prop_map(Read::Any)];
     let sweep = prop_oneof![4 => Just(None), 1 => (0..4_u64).prop_map(Some)];
     // Few operations: repeated requests are common.
-    let put = (at(), 0..3_u8, read(), sweep, any::<bool>(), any::<u8>()).prop_map(
-        |(at, content, read, sweep, wanted, operation)| Step::Put {
+    let ago = prop_oneof![3 => Just(0), 1 => 0..8_u64];
+    let put = (at(), 0..3_u8, read(), ago, sweep, any::<bool>(), any::<u8>()).prop_map(
+        |(at, content, read, ago, sweep, wanted, operation)| Step::Put {
             at,
             content,
             read,
+            ago,
             sweep,
             wanted,
             operation: operation % 24,
         },
     );
-    let replicas =
-        (at(), any::<u8>(), read(), 0..24_u8).prop_map(|(at, replicas, read, operation)| {
-            Step::SetReplicas { at, replicas, read, operation }
-        });
+    let replicas = (at(), any::<u8>(), read(), any::<bool>(), 0..24_u8).prop_map(
+        |(at, replicas, read, wanted, operation)| Step::SetReplicas {
+            at,
+            replicas,
+            read,
+            wanted,
+            operation,
+        },
+    );
+    let by = prop_oneof![Just(None), (1..4_u64).prop_map(Some)];
+    let copy = (at(), read(), by).prop_map(|(at, read, by)| Step::AddCopy { at, read, by });
     let step = prop_oneof![
         10 => put,
         3 => replicas,
         4 => (at(), read()).prop_map(|(at, read)| Step::Remove { at, read }),
         2 => (0..3_u64).prop_map(|ahead| Step::Sweep { ahead }),
+        3 => copy,
+        1 => (1..4_u64).prop_map(|life| Step::Admit { life }),
         1 => Just(Step::Kill),
         1 => any::<u64>().prop_map(Step::PowerCut),
         1 => Just(Step::Restart),
@@ -86,7 +110,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 #[derive(Default)]
 struct Model {
     files: BTreeMap<(Namespace, FileName), Record>,
+    /// When a name went that is not there.
+    removed: BTreeMap<(Namespace, FileName), u64>,
     sweep: u64,
+    /// Server b's life.
+    life: Option<u64>,
     applied: u64,
 }
 
@@ -99,22 +127,24 @@ impl Model {
             Read::Any(version) => Version(version),
         };
         Some(match *step {
-            Step::Put { at, content, read, sweep, wanted, operation } => Command::Put(Put {
+            Step::Put { at, content, read, ago, sweep, wanted, operation } => Command::Put(Put {
                 namespace: place(at).0,
                 read: version(at, read),
+                seen: self.applied.saturating_sub(ago),
                 digest: digest(content),
                 deposited: UtcSeconds::new(u64::from(operation)),
                 receipts: vec![receipt(sweep.unwrap_or(self.sweep))],
-                wanted: if wanted { vec![server("b")] } else { vec![] },
+                wanted: wanted_of(wanted),
                 operation: OperationId([operation; 16]),
                 ..put(NAMES[at.1])
             }),
-            Step::SetReplicas { at, replicas, read, operation } => {
+            Step::SetReplicas { at, replicas, read, wanted, operation } => {
                 Command::SetReplicas(SetReplicas {
                     namespace: place(at).0,
                     name: place(at).1,
                     read: version(at, read),
                     replicas: ReplicaCount::new(replicas),
+                    wanted: wanted_of(wanted),
                     operation: OperationId([operation; 16]),
                 })
             }
@@ -125,6 +155,22 @@ impl Model {
                 operation: OperationId([0xFF; 16]),
             }),
             Step::Sweep { ahead } => sweep(self.sweep + ahead),
+            Step::AddCopy { at, read, by } => Command::AddCopy(AddCopy {
+                namespace: place(at).0,
+                name: place(at).1,
+                version: version(at, read),
+                receipt: match by {
+                    None => receipt(self.sweep),
+                    Some(life) => Receipt {
+                        server: server("b"),
+                        incarnation: Incarnation(life),
+                        sweep: SweepNumber(0),
+                    },
+                },
+            }),
+            Step::Admit { life } => {
+                Command::Admit(Admit { server: server("b"), incarnation: Incarnation(life) })
+            }
             Step::Kill | Step::PowerCut(_) | Step::Restart => return None,
         })
     }
@@ -145,20 +191,17 @@ impl Model {
                 if before.as_ref().map_or(0, |before| before.version.0) != put.read.0 {
                     return (Outcome::Moved { current: before }, None);
                 }
+                if self.removed.get(&at).is_some_and(|removed| *removed > put.seen) {
+                    return (Outcome::Moved { current: None }, None);
+                }
                 if put.receipts[0].sweep.0 != self.sweep {
                     let current = SweepNumber(self.sweep);
                     return (Outcome::StaleReceipt { server: server("a"), current }, None);
                 }
                 let same = before.as_ref().filter(|before| before.digest == put.digest);
-                let wanted_before = same.is_some_and(|same| same.lists(&server("b")));
-                let incarnation = Incarnation(7);
-                let confirmed = HolderState::Confirmed { incarnation };
-                let mut holders =
-                    vec![Holder { who: HolderId::Server(server("a")), state: confirmed }];
-                if wanted_before || !put.wanted.is_empty() {
-                    let who = HolderId::Server(server("b"));
-                    holders.push(Holder { who, state: HolderState::Wanted });
-                }
+                let mut holders = same.map(|same| same.holders.clone()).unwrap_or_default();
+                confirm(&mut holders, "a", 7);
+                want(&mut holders, &put.wanted);
                 let record = Record {
                     version,
                     digest: put.digest,
@@ -168,6 +211,7 @@ impl Model {
                     holders,
                     operation: put.operation,
                 };
+                self.removed.remove(&at);
                 self.files.insert(at, record.clone());
                 let released = before.map(|before| before.digest);
                 (Outcome::Done(record), released.filter(|digest| *digest != put.digest))
@@ -181,6 +225,7 @@ impl Model {
                     }
                     file.version = version;
                     file.replicas = change.replicas;
+                    want(&mut file.holders, &change.wanted);
                     file.operation = change.operation;
                 }
                 (Outcome::Done(file.clone()), None)
@@ -194,6 +239,7 @@ impl Model {
                     return (Outcome::Moved { current: Some(file) }, None);
                 }
                 self.files.remove(&at);
+                self.removed.insert(at, self.applied);
                 (Outcome::Removed, Some(file.digest))
             }
             Command::Sweep(sweep) => {
@@ -204,7 +250,43 @@ impl Model {
                 self.sweep = sweep.number.0;
                 (Outcome::Swept, None)
             }
+            Command::AddCopy(copy) => (self.add_copy(copy), None),
+            Command::Admit(admit) => {
+                if self.life > Some(admit.incarnation.0) {
+                    return (self.wrong_life(), None);
+                }
+                self.life = Some(admit.incarnation.0);
+                (Outcome::Admitted, None)
+            }
         }
+    }
+
+    fn add_copy(&mut self, copy: &AddCopy) -> Outcome {
+        let file = self.files.get_mut(&(copy.namespace, copy.name.clone()));
+        let Some(file) = file else { return Outcome::Moved { current: None } };
+        if file.version != copy.version {
+            return Outcome::Moved { current: Some(file.clone()) };
+        }
+        if copy.receipt.server == server("a") {
+            confirm(&mut file.holders, "a", 7);
+        } else if Some(copy.receipt.incarnation.0) == self.life {
+            confirm(&mut file.holders, "b", copy.receipt.incarnation.0);
+        } else {
+            return self.wrong_life();
+        }
+        Outcome::Done(file.clone())
+    }
+
+    fn wrong_life(&self) -> Outcome {
+        Outcome::WrongIncarnation { server: server("b"), current: self.life.map(Incarnation) }
+    }
+
+    /// The proven copies of servers in their present life, less one.
+    fn copies(&self, file: &Record) -> u8 {
+        let lives = [("a", Some(7)), ("b", self.life)];
+        let now = |name: &str, life| lives.contains(&(name, Some(life)));
+        let copies = file.confirmed().filter(|(holder, life)| now(holder.as_str(), life.0));
+        u8::try_from(copies.count().saturating_sub(1)).unwrap()
     }
 
     async fn compare(&self, world: &World) {
@@ -220,6 +302,9 @@ impl Model {
             for text in NAMES {
                 let file = self.files.get(&(client(n), name(text)));
                 assert_eq!(view.get(&client(n), &name(text)).unwrap().as_ref(), file);
+                if let Some(file) = file {
+                    assert_eq!(view.copies(file).unwrap(), self.copies(file));
+                }
             }
             for content in 0..3 {
                 let with = view.with_content(&client(n), &digest(content)).unwrap();
@@ -240,11 +325,34 @@ impl Model {
     }
 }
 
+fn wanted_of(wanted: bool) -> Vec<ServerName> {
+    if wanted { vec![server("b")] } else { vec![] }
+}
+
+fn confirm(holders: &mut Vec<Holder>, name: &str, life: u64) {
+    let who = HolderId::Server(server(name));
+    let state = HolderState::Confirmed { incarnation: Incarnation(life) };
+    match holders.iter_mut().find(|holder| holder.who == who) {
+        Some(holder) => holder.state = state,
+        None => holders.push(Holder { who, state }),
+    }
+}
+
+fn want(holders: &mut Vec<Holder>, wanted: &[ServerName]) {
+    for who in wanted.iter().cloned().map(HolderId::Server) {
+        if holders.iter().all(|holder| holder.who != who) {
+            holders.push(Holder { who, state: HolderState::Wanted });
+        }
+    }
+}
+
 async fn play(steps: Vec<Step>) {
-    let open = |disk: &MemDisk| World::start(Store::open(disk, &CHECKED, false).unwrap());
+    async fn open(disk: &MemDisk) -> World {
+        World::start(Store::open(disk, &CHECKED, false).unwrap()).await
+    }
     let mut disk = MemDisk::default();
     found(&disk);
-    let (mut world, mut model) = (open(&disk), Model::default());
+    let (mut world, mut model) = (open(&disk).await, Model::default());
     for step in steps {
         match model.command(&step) {
             Some(command) => {
@@ -260,7 +368,7 @@ async fn play(steps: Vec<Step>) {
                     _ => disk,
                 };
                 world.close().await;
-                world = open(&disk);
+                world = open(&disk).await;
             }
         }
         model.compare(&world).await;

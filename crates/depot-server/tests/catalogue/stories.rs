@@ -14,8 +14,8 @@ use depot_server::seams::{Disk, Seams};
 
 use crate::disk::{Dice, MemDisk};
 use crate::world::{
-    CHECKED, UNCHECKED, World, client, digest, found, founding, name, put, receipt, remove, server,
-    set_replicas, sweep,
+    CHECKED, UNCHECKED, World, client, digest, found, founding, identity, name, put, receipt,
+    remove, server, set_replicas, sweep,
 };
 
 /// A data folder with the folder `catalogue` in it.
@@ -27,10 +27,10 @@ fn folder() -> (tempfile::TempDir, SystemDisk) {
 }
 
 /// A running catalogue in a new folder.
-fn world() -> (tempfile::TempDir, World) {
+async fn world() -> (tempfile::TempDir, World) {
     let (folder, disk) = folder();
     found(&disk);
-    (folder, World::start(Store::open(&disk, &CHECKED, false).unwrap()))
+    (folder, World::start(Store::open(&disk, &CHECKED, false).unwrap()).await)
 }
 
 #[tokio::test]
@@ -38,9 +38,9 @@ async fn a_founded_catalogue_opens_empty_and_knows_whose_it_is() {
     let (_folder, disk) = folder();
     found(&disk);
     let store = Store::open(&disk, &CHECKED, true).unwrap();
-    assert_eq!(store.identity(), &founding());
+    assert_eq!(store.identity(), &identity());
     assert_eq!(store.start_number(), 0);
-    let world = World::start(store);
+    let world = World::start(store).await;
     let view = world.view().await;
     assert_eq!(view.freshness(), Freshness::Linearizable);
     assert_eq!(view.applied().unwrap(), 0);
@@ -62,7 +62,7 @@ async fn founding_anew_replaces_only_what_was_never_used() {
     let (_folder, disk) = folder();
     found(&disk);
     found(&disk);
-    let world = World::start(Store::open(&disk, &CHECKED, false).unwrap());
+    let world = World::start(Store::open(&disk, &CHECKED, false).unwrap()).await;
     world.put(&put("x")).await;
     world.close().await;
     let again = Store::found(&disk, founding());
@@ -75,7 +75,7 @@ fn a_catalogue_just_founded_survives_a_power_cut() {
         let disk = MemDisk::default();
         found(&disk);
         let after = disk.after_power_cut(&mut Dice(seed));
-        assert_eq!(Store::open(&after, &CHECKED, false).unwrap().identity(), &founding());
+        assert_eq!(Store::open(&after, &CHECKED, false).unwrap().identity(), &identity());
     }
 }
 
@@ -95,13 +95,13 @@ fn the_start_number_only_rises_and_is_kept() {
 async fn what_was_answered_is_there_after_reopening() {
     let (_folder, disk) = folder();
     found(&disk);
-    let world = World::start(Store::open(&disk, &CHECKED, false).unwrap());
+    let world = World::start(Store::open(&disk, &CHECKED, false).unwrap()).await;
     let record = world.put(&put("dir/file")).await;
-    assert_eq!((record.version, record.confirmed(), record.copies()), (Version(1), 1, 0));
+    assert_eq!((record.version, record.confirmed().count()), (Version(1), 1));
     assert!(record.held_by(&server("a")));
     world.close().await;
     for settings in [CHECKED, UNCHECKED] {
-        let world = World::start(Store::open(&disk, &settings, false).unwrap());
+        let world = World::start(Store::open(&disk, &settings, false).unwrap()).await;
         let found = world.view().await.get(&client(0), &name("dir/file")).unwrap();
         assert_eq!(found.as_ref(), Some(&record));
         assert_eq!(world.view().await.get(&client(1), &name("dir/file")).unwrap(), None);
@@ -111,7 +111,7 @@ async fn what_was_answered_is_there_after_reopening() {
 
 #[tokio::test]
 async fn a_late_command_with_an_old_version_changes_nothing() {
-    let (_folder, world) = world();
+    let (_folder, world) = world().await;
     let first = put("x");
     let one = world.put(&first).await;
     let two = world.put(&Put { read: one.version, digest: digest(2), ..put("x") }).await;
@@ -131,7 +131,7 @@ async fn a_late_command_with_an_old_version_changes_nothing() {
 
 #[tokio::test]
 async fn a_request_repeated_is_answered_alike_and_done_once() {
-    let (_folder, world) = world();
+    let (_folder, world) = world().await;
     let request = put("x");
     let once = world.put(&request).await;
     let twice = world.propose(Command::Put(request)).await;
@@ -143,7 +143,7 @@ async fn a_request_repeated_is_answered_alike_and_done_once() {
 
 #[tokio::test]
 async fn another_content_releases_the_one_before() {
-    let (_folder, world) = world();
+    let (_folder, world) = world().await;
     let one = world.put(&put("x")).await;
     let other = Put { read: one.version, digest: digest(2), ..put("x") };
     let applied = world.propose(Command::Put(other)).await;
@@ -156,7 +156,7 @@ async fn another_content_releases_the_one_before() {
 
 #[tokio::test]
 async fn the_same_content_again_keeps_its_moment_and_its_holders() {
-    let (_folder, world) = world();
+    let (_folder, world) = world().await;
     let one = world.put(&Put { wanted: vec![server("b")], ..put("x") }).await;
     let again = Put {
         read: one.version,
@@ -177,7 +177,7 @@ async fn the_same_content_again_keeps_its_moment_and_its_holders() {
 
 #[tokio::test]
 async fn removing_releases_the_content_and_the_name() {
-    let (_folder, world) = world();
+    let (_folder, world) = world().await;
     let file = put("x");
     let record = world.put(&file).await;
     let applied = world.propose(remove(&file, record.version)).await;
@@ -191,7 +191,7 @@ async fn removing_releases_the_content_and_the_name() {
 
 #[tokio::test]
 async fn receipts_from_before_a_sweep_or_another_life_are_refused() {
-    let (_folder, world) = world();
+    let (_folder, world) = world().await;
     assert_eq!(world.outcome(sweep(1)).await, Outcome::Swept);
     assert_eq!(world.outcome(sweep(1)).await, Outcome::Swept);
     let due = Outcome::SweepOutOfTurn { current: Some(SweepNumber(1)) };
@@ -216,7 +216,7 @@ async fn receipts_from_before_a_sweep_or_another_life_are_refused() {
 
 #[tokio::test]
 async fn lists_come_in_pages_in_byte_order_and_never_mix_clients() {
-    let (_folder, world) = world();
+    let (_folder, world) = world().await;
     let mut names = vec!["a", "a/b", "a0", "b", "z", "ä", "日本"];
     for text in &names {
         world.put(&put(text)).await;
@@ -245,7 +245,7 @@ async fn lists_come_in_pages_in_byte_order_and_never_mix_clients() {
 
 #[tokio::test]
 async fn contents_are_found_by_client_and_listed_once_each() {
-    let (_folder, world) = world();
+    let (_folder, world) = world().await;
     for (text, content) in [("a", 0), ("b", 0), ("c", 5), ("d", 255), ("e", 255)] {
         world.put(&Put { digest: digest(content), ..put(text) }).await;
     }
@@ -261,7 +261,7 @@ async fn contents_are_found_by_client_and_listed_once_each() {
 
 #[tokio::test]
 async fn a_view_stays_as_it_was() {
-    let (_folder, world) = world();
+    let (_folder, world) = world().await;
     let before = world.view().await;
     world.put(&put("x")).await;
     assert_eq!(before.get(&client(0), &name("x")).unwrap(), None);
@@ -272,7 +272,8 @@ async fn a_view_stays_as_it_was() {
 async fn many_changes_at_once_share_few_transactions() {
     let (_folder, disk) = folder();
     found(&disk);
-    let world = World::start_on(Store::open(&disk, &CHECKED, false).unwrap(), Seams::system());
+    let store = Store::open(&disk, &CHECKED, false).unwrap();
+    let world = World::start_on(store, Seams::system()).await.unwrap();
     let changes = (0..64).map(|n| {
         let catalogue = Arc::clone(&world.catalogue);
         world.tasks.spawn(async move {
@@ -292,7 +293,7 @@ async fn many_changes_at_once_share_few_transactions() {
 
 #[tokio::test]
 async fn stopping_finishes_what_was_accepted_and_refuses_the_rest() {
-    let (_folder, world) = world();
+    let (_folder, world) = world().await;
     let catalogue = Arc::clone(&world.catalogue);
     let accepted = async {
         let one = catalogue.propose(Command::Put(put("x")));

@@ -6,10 +6,12 @@ use std::time::Duration;
 use depot_protocol::{ClientId, Digest, FileName, FileSize, ReplicaCount, ServerName, UtcSeconds};
 use depot_server::catalogue::command::{Put, Remove, SetReplicas, Sweep};
 use depot_server::catalogue::{
-    Applied, Catalogue, Command, Founding, Incarnation, Namespace, OperationId, Outcome, ReadError,
-    Receipt, Record, SoloCatalogue, Store, StoreSettings, SweepNumber, Version, View,
+    Applied, Catalogue, Command, Event, Founding, Identity, Incarnation, Namespace, OperationId,
+    Outcome, RaftCatalogue, ReadError, Receipt, Record, StartError, Store, StoreSettings,
+    SweepNumber, Version, View,
 };
 use depot_server::seams::{Blocking, Disk, Seams};
+use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,8 +27,12 @@ pub(crate) fn server(name: &str) -> ServerName {
     ServerName::parse(name).unwrap()
 }
 
+pub(crate) fn identity() -> Identity {
+    Identity { cluster: CLUSTER, server: server("a"), incarnation: Incarnation(7) }
+}
+
 pub(crate) fn founding() -> Founding {
-    Founding { cluster: CLUSTER, server: server("a"), incarnation: Incarnation(7) }
+    Founding::alone(identity())
 }
 
 pub(crate) fn name(text: &str) -> FileName {
@@ -47,7 +53,8 @@ pub(crate) fn receipt(sweep: u64) -> Receipt {
     Receipt { server: server("a"), incarnation: Incarnation(7), sweep: SweepNumber(sweep) }
 }
 
-/// The first put of a name by client 0, of content 1, each time another request.
+/// The first put of a name by client 0, of content 1, each time another request, by somebody who
+/// has just looked.
 pub(crate) fn put(text: &str) -> Put {
     static OPERATIONS: Mutex<u128> = Mutex::new(1 << 64);
     let mut operation = OPERATIONS.lock().unwrap();
@@ -56,6 +63,7 @@ pub(crate) fn put(text: &str) -> Put {
         namespace: client(0),
         name: name(text),
         read: Version(0),
+        seen: u64::MAX,
         digest: digest(1),
         size: FileSize::new(10).unwrap(),
         replicas: ReplicaCount::new(0),
@@ -74,7 +82,8 @@ pub(crate) fn remove(of: &Put, read: Version) -> Command {
 pub(crate) fn set_replicas(of: &Put, read: Version, replicas: u8) -> Command {
     let (namespace, name) = (of.namespace, of.name.clone());
     let (replicas, operation) = (ReplicaCount::new(replicas), put("x").operation);
-    Command::SetReplicas(SetReplicas { namespace, name, read, replicas, operation })
+    let wanted = vec![];
+    Command::SetReplicas(SetReplicas { namespace, name, read, replicas, wanted, operation })
 }
 
 pub(crate) fn sweep(number: u64) -> Command {
@@ -95,30 +104,51 @@ impl Blocking for Inline {
     }
 }
 
+/// The system's seams, with blocking work run where it is asked for.
+pub(crate) fn inline() -> Seams {
+    Seams { blocking: Arc::new(Inline), ..Seams::system() }
+}
+
 /// A running catalogue.
 pub(crate) struct World {
-    pub(crate) catalogue: Arc<SoloCatalogue>,
+    pub(crate) catalogue: Arc<RaftCatalogue>,
     pub(crate) store: Arc<Store>,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
+    pub(crate) events: Receiver<Event>,
     aborts: Arc<Mutex<Vec<String>>>,
+}
+
+/// A catalogue that did not start, and why the process would have ended.
+#[derive(Debug)]
+pub(crate) struct NotStarted {
+    pub(crate) error: StartError,
+    pub(crate) aborts: Vec<String>,
 }
 
 impl World {
     /// Blocking work runs inline: one order of events.
-    pub(crate) fn start(store: Store) -> World {
-        World::start_on(store, Seams { blocking: Arc::new(Inline), ..Seams::system() })
+    pub(crate) async fn start(store: Store) -> World {
+        World::start_on(store, inline()).await.unwrap()
     }
 
-    pub(crate) fn start_on(store: Store, seams: Seams) -> World {
+    pub(crate) async fn start_on(store: Store, seams: Seams) -> Result<World, NotStarted> {
         let aborts = Arc::new(Mutex::new(vec![]));
         let log = aborts.clone();
         let abort = Arc::new(move |why: &str| log.lock().unwrap().push(why.to_owned()));
         let (store, tasks) = (Arc::new(store), TaskTracker::new());
         let stop = CancellationToken::new();
         let seams = Seams { abort, ..seams };
-        let catalogue = SoloCatalogue::start(store.clone(), &seams, &tasks, stop.clone());
-        World { catalogue: Arc::new(catalogue), store, stop, tasks, aborts }
+        let start = RaftCatalogue::start(store.clone(), None, &seams, &tasks, stop.clone());
+        match start.await {
+            Ok((catalogue, events)) => Ok(World { catalogue, store, stop, tasks, events, aborts }),
+            Err(error) => {
+                tasks.close();
+                tokio::time::timeout(PATIENCE, tasks.wait()).await.unwrap();
+                let aborts = aborts.lock().unwrap().clone();
+                Err(NotStarted { error, aborts })
+            }
+        }
     }
 
     /// The answer, which must come.
@@ -170,6 +200,6 @@ impl World {
     pub(crate) async fn close(self) {
         self.stop.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        tokio::time::timeout(PATIENCE, self.tasks.wait()).await.unwrap();
     }
 }

@@ -7,7 +7,7 @@ use depot_server::catalogue::{
 
 use crate::disk::MemDisk;
 use crate::world::{
-    CHECKED, UNCHECKED, World, client, digest, found, founding, name, put, receipt, server, sweep,
+    CHECKED, UNCHECKED, World, client, digest, found, identity, name, put, receipt, server, sweep,
 };
 
 /// Never replaced: a change of the format brings a file of its own, and a reader for both.
@@ -56,8 +56,8 @@ async fn a_catalogue_of_the_first_release_opens() {
     for settings in [CHECKED, UNCHECKED] {
         let disk = MemDisk::with("catalogue/catalogue.redb".as_ref(), FIRST_RELEASE.to_vec());
         let store = Store::open(&disk, &settings, false).unwrap();
-        assert_eq!((store.identity(), store.start_number()), (&founding(), 4));
-        let world = World::start(store);
+        assert_eq!((store.identity(), store.start_number()), (&identity(), 4));
+        let world = World::start(store).await;
         assert_eq!(world.all().await, files());
         let view = world.view().await;
         assert_eq!(view.applied().unwrap(), 3);
@@ -72,7 +72,7 @@ async fn today_writes_what_it_holds() {
     found(&disk);
     let store = Store::open(&disk, &CHECKED, false).unwrap();
     store.raise_start_number(4).unwrap();
-    let world = World::start(store);
+    let world = World::start(store).await;
     let [first, second] = puts();
     world.put(&first).await;
     world.propose(sweep(1)).await;

@@ -27,7 +27,7 @@ pub(super) async fn run(
     client: &Client,
     output: &Output,
 ) -> Result<Exit, Fault> {
-    let found = source::gather(paths, name, output.texts());
+    let found = source::gather(paths.to_vec(), name.map(str::to_owned), output.texts()).await;
     for note in &found.notes {
         output.note(note);
     }
@@ -87,8 +87,13 @@ async fn present(
 ) -> Result<BTreeMap<FileName, ReplicaCount>, Error> {
     let mut present = BTreeMap::new();
     if files.len() > ASKED_SINGLY {
+        let last = files.keys().next_back();
         let mut list = std::pin::pin!(client.list());
         while let Some(item) = list.try_next().await? {
+            // The list may be longer than anyone waits.
+            if last.is_some_and(|last| item.name.as_str() > last.as_str()) {
+                break;
+            }
             if files.contains_key(&item.name) {
                 present.insert(item.name, item.info.replicas);
             }
@@ -97,8 +102,8 @@ async fn present(
     }
     for name in files.keys() {
         match client.stat(name).await {
-            Ok(info) => {
-                present.insert(name.clone(), info.replicas);
+            Ok(stat) => {
+                present.insert(name.clone(), stat.info.replicas);
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),

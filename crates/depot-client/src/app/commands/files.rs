@@ -3,11 +3,12 @@
 use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 
+use super::warn_local;
 use crate::app::escape::shown;
 use crate::app::exit::Exit;
 use crate::app::fault::Fault;
 use crate::app::output::Output;
-use crate::{Client, FileInfo, FileName, ReplicaCount};
+use crate::{Client, FileInfo, FileName, ReplicaCount, Stat};
 
 /// A number of bytes for people.
 pub(super) fn size(bytes: u64) -> String {
@@ -17,8 +18,12 @@ pub(super) fn size(bytes: u64) -> String {
 /// Lists the files, each as it comes: a list may be longer than memory and than anyone reads.
 pub(super) async fn list(client: &Client, output: &Output) -> Result<Exit, Fault> {
     let mut list = std::pin::pin!(client.list());
-    let mut any = false;
+    let (mut any, mut warned) = (false, false);
     while let Some(item) = list.try_next().await? {
+        if item.local && !warned {
+            output.warn(&output.texts().say("local-list"));
+            warned = true;
+        }
         if !any {
             output.heading(&output.texts().say("list-heading"))?;
             any = true;
@@ -27,7 +32,7 @@ pub(super) async fn list(client: &Client, output: &Output) -> Result<Exit, Fault
         let counts = format!("{}/{}", info.copies, info.replicas);
         let (size, when) = (size(info.size.get()), info.deposited);
         let human = format!("{size:>10}  {counts:>7}  {when}  {}", shown(item.name.as_str()));
-        output.result(&human, &described(&item.name, info))?;
+        output.result(&human, &described(&item.name, info, item.local))?;
     }
     if !any {
         output.note(&output.texts().say("list-empty"));
@@ -37,7 +42,10 @@ pub(super) async fn list(client: &Client, output: &Output) -> Result<Exit, Fault
 
 /// Tells all about a file.
 pub(super) async fn stat(name: &FileName, client: &Client, output: &Output) -> Result<Exit, Fault> {
-    let info = client.stat(name).await?;
+    let Stat { info, local } = client.stat(name).await?;
+    if local {
+        warn_local(name, output);
+    }
     let values = [
         ("name", shown(name.as_str()).into()),
         ("size", size(info.size.get()).into()),
@@ -47,7 +55,7 @@ pub(super) async fn stat(name: &FileName, client: &Client, output: &Output) -> R
         ("replicas", info.replicas.to_string().into()),
         ("deposited", info.deposited.to_string().into()),
     ];
-    output.result(&output.texts().with("stat", values), &described(name, &info))?;
+    output.result(&output.texts().with("stat", values), &described(name, &info, local))?;
     Ok(Exit::Done)
 }
 
@@ -93,10 +101,10 @@ pub(super) async fn servers(client: &Client, output: &Output) -> Result<Exit, Fa
     Ok(Exit::Done)
 }
 
-fn described(name: &FileName, info: &FileInfo) -> Value {
+fn described(name: &FileName, info: &FileInfo, local: bool) -> Value {
     json!({
         "name": name.as_str(), "size": info.size.get(), "hash": info.hash.to_string(),
         "replicas": info.replicas.get(), "copies": info.copies,
-        "deposited": info.deposited.to_string(),
+        "deposited": info.deposited.to_string(), "local": local,
     })
 }

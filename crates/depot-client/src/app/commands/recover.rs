@@ -1,24 +1,26 @@
 //! `recover`: files back to this machine, beneath their target and nowhere else.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 
-use futures_util::TryStreamExt;
+use futures_util::StreamExt;
 use serde_json::json;
 
 use super::files::size;
-use super::{CONNECTIONS, Tally, parse};
+use super::{CONNECTIONS, Tally, parse, warn_local};
 use crate::app::bars::Bars;
 use crate::app::escape::{shown, shown_path};
 use crate::app::exit::Exit;
 use crate::app::fault::Fault;
 use crate::app::output::Output;
-use crate::app::target::{self, System, TargetError};
+use crate::app::target::{self, System};
 use crate::{Client, Error, Existing, FileName, Recovered};
 
 /// As a target: the bytes of one file go to stdout.
 const STDOUT: &str = "-";
+
+/// So many files are recovered at a time, however many there are: a page of the list.
+const TOGETHER: usize = 1000;
 
 /// Recovers the names, and for one that ends in `/` all below it.
 pub(super) async fn run(
@@ -29,121 +31,167 @@ pub(super) async fn run(
     output: &Output,
 ) -> Result<Exit, Fault> {
     let existing = if force { Existing::Replace } else { Existing::Refuse };
+    let to_stdout = to == Some(Path::new(STDOUT));
     if let (Some(to), [name]) = (to, names)
         && !name.ends_with('/')
+        && (to_stdout || !is_folder(to))
     {
         let name = parse(name, output.texts())?;
-        if to == Path::new(STDOUT) {
-            return to_stdout(&name, client, output).await;
-        }
-        if !is_folder(to) {
-            return transfer(vec![(name, to.to_owned())], existing, client, output, Tally::new())
-                .await;
-        }
+        return match to_stdout {
+            true => self::to_stdout(&name, client, output).await,
+            false => to_file(name, to, existing, client, output).await,
+        };
     }
-    if to == Some(Path::new(STDOUT)) {
+    if to_stdout {
         return Err(Fault::Usage(output.texts().say("stdout-one-file")));
     }
-    let (files, mut tally) = wanted(names, client, output).await?;
+    let wanted = Wanted::parse(names, output)?;
     let folder = to.unwrap_or(Path::new(""));
-    let mut placed = Vec::new();
-    for name in files {
-        match place(folder, &name) {
-            Ok(path) => placed.push((name, path)),
-            Err(error) => tally.failed(&name, &Fault::Target(error), output),
-        }
-    }
-    transfer(placed, existing, client, output, tally).await
+    let mut run = Run { folder, existing, client, output, tally: Tally::new() };
+    run.all(&wanted).await?;
+    run.tally.end()
 }
 
-async fn transfer(
-    files: Vec<(FileName, PathBuf)>,
+/// What the names of a command stand for.
+struct Wanted {
+    /// Files by their names.
+    files: BTreeSet<FileName>,
+    /// Folders of which all is wanted, none below another.
+    folders: BTreeSet<FileName>,
+}
+
+impl Wanted {
+    fn parse(names: &[String], output: &Output) -> Result<Wanted, Fault> {
+        let (mut files, mut all) = (BTreeSet::new(), BTreeSet::new());
+        for name in names {
+            match name.strip_suffix('/') {
+                Some(folder) => all.insert(parse(folder, output.texts())?),
+                None => files.insert(parse(name, output.texts())?),
+            };
+        }
+        let covered = |folder: &FileName| all.iter().any(|above| is_below(folder, above));
+        let folders = all.iter().filter(|folder| !covered(folder)).cloned().collect();
+        Ok(Wanted { files, folders })
+    }
+}
+
+fn is_below(name: &FileName, folder: &FileName) -> bool {
+    let rest = name.as_str().strip_prefix(folder.as_str());
+    rest.is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// One recover to a folder.
+struct Run<'a> {
+    folder: &'a Path,
+    existing: Existing,
+    client: &'a Client,
+    output: &'a Output,
+    tally: Tally,
+}
+
+impl Run<'_> {
+    /// The files first, then folder by folder, a page of its list at a time: a list may be longer
+    /// than memory.
+    async fn all(&mut self, wanted: &Wanted) -> Result<(), Fault> {
+        let files = wanted.files.iter().cloned().collect::<Vec<_>>();
+        for files in files.chunks(TOGETHER) {
+            self.some(files.to_vec()).await?;
+        }
+        for folder in &wanted.folders {
+            let mut pages = std::pin::pin!(self.client.list_below(folder).chunks(TOGETHER));
+            let mut any = false;
+            while let Some(page) = pages.next().await {
+                let (mut names, mut failed) = (Vec::new(), None);
+                for listed in page {
+                    match listed {
+                        // What was named by itself has been recovered already.
+                        Ok(file) if wanted.files.contains(&file.name) => any = true,
+                        Ok(file) => names.push(file.name),
+                        Err(error) => failed = Some(error),
+                    }
+                }
+                any |= !names.is_empty();
+                self.some(names).await?;
+                if let Some(error) = failed {
+                    return Err(error.into());
+                }
+            }
+            if !any {
+                let values = [("name", shown(&format!("{}/", folder.as_str())).into())];
+                self.output.error(&self.output.texts().with("nothing-below", values));
+                self.tally.exit = self.tally.exit.or(Exit::NotFound);
+            }
+        }
+        Ok(())
+    }
+
+    async fn some(&mut self, mut names: Vec<FileName>) -> Result<(), Fault> {
+        let Run { folder, existing, client, output, ref mut tally } = *self;
+        names.retain(|name| match target::is_ordinary(name.as_str(), System::HERE) {
+            Ok(()) => true,
+            Err(error) => {
+                tally.failed(name, &Fault::Target(error), output);
+                false
+            }
+        });
+        if names.is_empty() {
+            return Ok(());
+        }
+        let bars = Bars::new(output);
+        let mut each = |name: &FileName, path: &Path, done| landed(name, path, done, output, tally);
+        client.recover_beneath(folder, names, existing, CONNECTIONS, &bars, &mut each).await?;
+        Ok(())
+    }
+}
+
+/// Recovers one file to a path of its own.
+async fn to_file(
+    name: FileName,
+    to: &Path,
     existing: Existing,
     client: &Client,
     output: &Output,
-    mut tally: Tally,
 ) -> Result<Exit, Fault> {
-    if !files.is_empty() {
-        let bars = Bars::new(output);
-        let mut each = |name: &FileName, path: &Path, done: Result<Recovered, Error>| match done {
-            Ok(done) => tally.told(Exit::Done, tell(name, path, &done, output)),
-            Err(error) => tally.failed(name, &Fault::Depot(error), output),
-        };
-        client.recover_many(files, existing, CONNECTIONS, &bars, &mut each).await?;
-    }
+    let (bars, mut tally) = (Bars::new(output), Tally::new());
+    let mut each =
+        |name: &FileName, path: &Path, done| landed(name, path, done, output, &mut tally);
+    let files = vec![(name, to.to_owned())];
+    client.recover_many(files, existing, CONNECTIONS, &bars, &mut each).await?;
+    drop(bars);
     tally.end()
+}
+
+fn landed(
+    name: &FileName,
+    path: &Path,
+    done: Result<Recovered, Error>,
+    output: &Output,
+    tally: &mut Tally,
+) {
+    match done {
+        Ok(done) => tally.told(Exit::Done, tell(name, path, &done, output)),
+        Err(error) => tally.failed(name, &Fault::Depot(error), output),
+    }
 }
 
 /// The bytes are the result; what else there is to say goes to stderr.
 async fn to_stdout(name: &FileName, client: &Client, output: &Output) -> Result<Exit, Fault> {
     let bars = Bars::new(output);
     match client.recover_writer(name, tokio::io::stdout(), &bars).await {
-        Ok(_) => Ok(Exit::Done),
+        Ok(done) => {
+            if done.local {
+                warn_local(name, output);
+            }
+            Ok(Exit::Done)
+        }
         Err(Error::Writer(error)) => Err(Fault::from(error)),
         Err(error) => Err(Fault::Depot(error)),
     }
 }
 
-/// The files that the names stand for, each once and known to be there where folders will be made
-/// for it.
-async fn wanted(
-    names: &[String],
-    client: &Client,
-    output: &Output,
-) -> Result<(Vec<FileName>, Tally), Fault> {
-    let mut tally = Tally::new();
-    let mut files = BTreeMap::new();
-    for name in names {
-        if let Some(folder) = name.strip_suffix('/') {
-            let below = below(&parse(folder, output.texts())?, client).await?;
-            if below.is_empty() {
-                let values = [("name", shown(name).into())];
-                output.error(&output.texts().with("nothing-below", values));
-                tally.exit = tally.exit.or(Exit::NotFound);
-            }
-            files.extend(below.into_iter().map(|name| (name, ())));
-            continue;
-        }
-        let name = parse(name, output.texts())?;
-        if name.as_str().contains('/')
-            && let Err(error) = client.stat(&name).await
-        {
-            tally.failed(&name, &Fault::Depot(error), output);
-            continue;
-        }
-        files.insert(name, ());
-    }
-    Ok((files.into_keys().collect(), tally))
-}
-
-/// All files whose names begin with `folder/`.
-async fn below(folder: &FileName, client: &Client) -> Result<Vec<FileName>, Error> {
-    let prefix = format!("{}/", folder.as_str());
-    let mut below = Vec::new();
-    let mut list = std::pin::pin!(client.list());
-    while let Some(item) = list.try_next().await? {
-        if item.name.as_str().starts_with(&prefix) {
-            below.push(item.name);
-        } else if item.name.as_str() > prefix.as_str() {
-            // In byte order nothing with that prefix follows.
-            break;
-        }
-    }
-    Ok(below)
-}
-
 /// Whether a target is the folder for a file, and not the file.
 fn is_folder(to: &Path) -> bool {
     to.is_dir() || to.as_os_str().as_encoded_bytes().ends_with(b"/")
-}
-
-/// Where the file goes; its folders are there afterwards.
-fn place(folder: &Path, name: &FileName) -> Result<PathBuf, TargetError> {
-    let path = target::beneath(folder, name.as_str(), System::HERE)?;
-    fs::create_dir_all(folder)
-        .map_err(|source| TargetError::Io { path: folder.to_owned(), source })?;
-    target::make_folders(folder, name)?;
-    Ok(path)
 }
 
 fn tell(name: &FileName, path: &Path, done: &Recovered, output: &Output) -> Result<(), Fault> {
@@ -156,8 +204,7 @@ fn tell(name: &FileName, path: &Path, done: &Recovered, output: &Output) -> Resu
     ];
     let key = if *resumed_from == 0 { "recovered" } else { "recovered-resumed" };
     if *local {
-        let values = [("name", shown(name.as_str()).into())];
-        output.warn(&output.texts().with("local-read", values));
+        warn_local(name, output);
     }
     let json = json!({
         "name": name.as_str(), "path": path.to_string_lossy(), "size": bytes.get(),

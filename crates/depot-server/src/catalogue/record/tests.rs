@@ -25,13 +25,14 @@ fn only_servers_with_a_proven_copy_count() {
         holder(HolderId::Server(server("b")), HolderState::Wanted),
         holder(HolderId::Guest([1; 16]), confirmed),
     ]);
-    assert_eq!((one.confirmed(), one.copies()), (1, 0));
+    assert_eq!(one.confirmed().collect::<Vec<_>>(), [(&server("a"), Incarnation(1))]);
+    assert!(one.wants(&server("b")) && !one.wants(&server("a")));
     assert!(one.held_by(&server("a")) && one.lists(&server("a")));
     assert!(!one.held_by(&server("b")) && one.lists(&server("b")));
     assert!(!one.lists(&server("c")));
-    assert_eq!(record(vec![]).copies(), 0);
+    assert_eq!(record(vec![]).confirmed().count(), 0);
     let all = ["a", "b", "c"].map(|name| holder(HolderId::Server(server(name)), confirmed));
-    assert_eq!(record(all.to_vec()).copies(), 2);
+    assert_eq!(record(all.to_vec()).confirmed().count(), 3);
 }
 
 #[test]

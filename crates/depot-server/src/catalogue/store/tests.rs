@@ -9,8 +9,8 @@ fn founded() -> (tempfile::TempDir, SystemDisk) {
     let disk = SystemDisk::open(directory.path()).unwrap();
     disk.create_dir(folder()).unwrap();
     let server = depot_protocol::ServerName::parse("a").unwrap();
-    let founding = Founding { cluster: [1; 16], server, incarnation: Incarnation(1) };
-    Store::found(&disk, founding).unwrap();
+    let identity = Identity { cluster: [1; 16], server, incarnation: Incarnation(1) };
+    Store::found(&disk, Founding::alone(identity)).unwrap();
     (directory, disk)
 }
 

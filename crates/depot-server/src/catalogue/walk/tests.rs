@@ -35,6 +35,9 @@ fn walk_after(change: impl FnOnce(&WriteTransaction)) -> Result<Walked, StoreErr
         tables.set_identity(&identity).unwrap();
         tables.set_start_number(0).unwrap();
         tables.set_applied(1).unwrap();
+        tables.set_floor(0).unwrap();
+        tables.set_founders(&Default::default()).unwrap();
+        tables.set_progress(&Default::default()).unwrap();
         tables.set_server(&server, Server { incarnation, sweep: SweepNumber(0) }).unwrap();
         tables.put_record(&place().0, &place().1, None, &record(1)).unwrap();
     }

@@ -30,3 +30,24 @@ impl Complaints {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_is_written_once_a_minute_and_not_without_end() {
+        let (complaints, here) = (Complaints::default(), IpAddr::from([10, 0, 0, 1]));
+        assert!(complaints.is_new(here, "secret"));
+        assert!(!complaints.is_new(here, "secret"));
+        assert!(complaints.is_new(here, "cluster"));
+        assert!(complaints.is_new(IpAddr::from([10, 0, 0, 2]), "secret"));
+        tokio::time::advance(QUIET).await;
+        assert!(complaints.is_new(here, "secret"));
+        let written = (0..1000_u16).filter(|at| {
+            let [high, low] = at.to_be_bytes();
+            complaints.is_new(IpAddr::from([10, 1, high, low]), "secret")
+        });
+        assert_eq!(written.count(), REMEMBERED - 1);
+    }
+}

@@ -144,3 +144,59 @@ impl Drop for Seat {
         taken.proven.remove(&self.number);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> ServerName {
+        ServerName::parse(text).unwrap()
+    }
+
+    #[test]
+    fn the_one_that_was_idle_for_longest_gives_way() {
+        let (seats, a) = (Seats::default(), name("a"));
+        let full: Vec<_> =
+            (0..16).map(|_| seats.proven(Some(&a), Class::Catalogue).unwrap()).collect();
+        full.iter().for_each(Seat::busy);
+        assert!(seats.proven(Some(&a), Class::Catalogue).is_none(), "nobody is idle");
+        assert!(seats.proven(Some(&name("b")), Class::Catalogue).is_some());
+        assert!(seats.proven(Some(&a), Class::Ping).is_some());
+
+        full[7].idle();
+        full[3].idle();
+        let next = seats.proven(Some(&a), Class::Catalogue).unwrap();
+        assert!(full[7].leave.is_cancelled() && !full[3].leave.is_cancelled());
+        next.busy();
+        drop(seats.proven(Some(&a), Class::Catalogue).unwrap());
+        assert!(full[3].leave.is_cancelled());
+        assert!(seats.proven(Some(&a), Class::Catalogue).is_some(), "one is free");
+    }
+
+    #[test]
+    fn payloads_of_all_peers_leave_room_for_pings_and_questions() {
+        let seats = Seats::default();
+        let mut taken = Vec::new();
+        for peer in 0..10 {
+            let peer = name(&format!("peer{peer}"));
+            taken.extend((0..128).map_while(|_| seats.proven(Some(&peer), Class::Transfer)));
+            taken.iter().for_each(Seat::busy);
+        }
+        assert_eq!(taken.len(), ALL_MAX);
+        assert!(seats.proven(None, Class::Operator).is_none());
+        let late = name("late");
+        assert!(seats.proven(Some(&late), Class::Transfer).is_none());
+        assert!(seats.proven(Some(&late), Class::Ping).is_some());
+        assert!(seats.proven(Some(&late), Class::Catalogue).is_some());
+        drop(taken);
+        assert!(seats.proven(None, Class::Operator).is_some());
+    }
+
+    #[test]
+    fn of_those_that_have_not_proven_themselves_the_oldest_gives_way() {
+        let seats = Seats::default();
+        let crowd: Vec<_> = (0..=UNPROVEN_MAX).map(|_| seats.unproven()).collect();
+        let gone = crowd.iter().filter(|seat| seat.leave.is_cancelled()).count();
+        assert!(gone == 1 && crowd[0].leave.is_cancelled());
+    }
+}

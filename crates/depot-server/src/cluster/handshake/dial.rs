@@ -8,7 +8,7 @@ use depot_protocol::ServerName;
 use tokio::time::timeout;
 
 use super::messages::{
-    Hello, Introduction, MAGIC, NONCE, Opening, Verdict, decode, encode, prove, split_proof,
+    Hello, Introduction, MAGIC, NONCE, Opening, Verdict, decode, encode, split_proof,
 };
 use super::{Class, Hex, LIMIT, MESSAGE_MAX, Proven, VERSION};
 use crate::cluster::conversation::LinkError;
@@ -69,13 +69,13 @@ pub(in crate::cluster) async fn dial(
 
     let introduction = dialler.introduction(expects);
     let message = encode(&introduction);
-    let proof = prove(keys.own(), &introduction.statement(&opening, &message));
+    let proof = keys.own().prove(&introduction.statement(&opening, &message));
     wire.send(&[&message, &proof], LIMIT).await.map_err(LinkError::Unreachable)?;
 
     let answer = match said(wire).await {
         Ok(answer) => answer,
         Err(LinkError::Unreachable(error)) if is_gone(&error) => {
-            let why = "it did not take our proof: another secret, or another cluster's server";
+            let why = "it did not take our proof: it has another secret, or is about to end";
             return Err(LinkError::NotProven(why.into()));
         }
         Err(error) => return Err(error),

@@ -3,7 +3,7 @@
 use depot_protocol::ServerName;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::identity::{ClusterId, Key, PROOF, Statement};
+use crate::cluster::identity::{ClusterId, PROOF, Statement};
 use crate::cluster::starts::StartSeen;
 
 /// The version of what is said after the handshake.
@@ -161,9 +161,4 @@ pub(super) fn decode<'a, M: Deserialize<'a>>(bytes: &'a [u8]) -> Option<M> {
 /// A frame that ends with a proof, taken apart.
 pub(super) fn split_proof(frame: &[u8]) -> Option<(&[u8], &[u8])> {
     frame.split_at_checked(frame.len().checked_sub(PROOF)?)
-}
-
-/// The proof of a statement.
-pub(super) fn prove(key: &Key, statement: &Statement<'_>) -> [u8; PROOF] {
-    key.prove(statement)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use depot_protocol::ServerName;
 
 use super::messages::{
-    Hello, Introduction, MAGIC, NONCE, Opening, Verdict, decode, encode, prove, split_proof,
+    Hello, Introduction, MAGIC, NONCE, Opening, Verdict, decode, encode, split_proof,
 };
 use super::{Class, Hex, LIMIT, MESSAGE_MAX, VERSION};
 use crate::cluster::conversation::Peer;
@@ -71,7 +71,7 @@ pub(in crate::cluster) async fn take(
     let judged = taker.judge(hello.version, &introduction).await;
     let verdict = taker.verdict(&judged, &introduction);
     let message = encode(&verdict);
-    let proof = prove(key, &verdict.statement(&introduction, &opening, &message));
+    let proof = key.prove(&verdict.statement(&introduction, &opening, &message));
     wire.send(&[&message, &proof], LIMIT).await.map_err(NotTaken::Broken)?;
     judged.map_err(|why| {
         let Introduction { name, cluster, .. } = introduction;

@@ -1,0 +1,73 @@
+//! What the server wants to hear of as the catalogue changes: which copies it may let go of, and
+//! which it shall make. Told on every server by what is applied there, whoever proposed it.
+
+use depot_protocol::{Digest, FileName, ServerName};
+use tokio::sync::mpsc;
+
+use super::machine::Change;
+use super::record::Namespace;
+
+/// So many wait to be heard.
+const QUEUE: usize = 4096;
+
+/// Something in the catalogue concerns this server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A record stopped listing this content on this server; perhaps none lists it there any more.
+    Released(Digest),
+    /// A record lists this server as one that shall have a copy.
+    Wanted {
+        /// Whose file.
+        namespace: Namespace,
+        /// Which.
+        name: FileName,
+    },
+    /// Events were dropped, or a snapshot came in the place of many commands: look at everything.
+    LookAtAll,
+}
+
+/// Where events are told.
+#[derive(Debug)]
+pub(super) struct Events(mpsc::Sender<Event>);
+
+impl Events {
+    pub(super) fn channel() -> (Self, mpsc::Receiver<Event>) {
+        let (tell, hear) = mpsc::channel(QUEUE);
+        (Events(tell), hear)
+    }
+
+    /// Tells what these changes mean to this server.
+    pub(super) fn tell(&self, server: &ServerName, changes: &[Change]) {
+        for change in changes {
+            let (before, after) = (change.before.as_ref(), change.after.as_ref());
+            if let Some(before) = before.filter(|before| before.lists(server))
+                && !after.is_some_and(|after| after.digest == before.digest && after.lists(server))
+            {
+                self.put(Event::Released(before.digest));
+            }
+            if let Some(after) = after.filter(|after| after.wants(server))
+                && !before
+                    .is_some_and(|before| before.digest == after.digest && before.wants(server))
+            {
+                let (namespace, name) = (change.namespace, change.name.clone());
+                self.put(Event::Wanted { namespace, name });
+            }
+        }
+    }
+
+    /// Tells to look at everything.
+    pub(super) fn tell_all(&self) {
+        self.put(Event::LookAtAll);
+    }
+
+    /// The last free place is taken by `LookAtAll`. So whenever an event is dropped, one that
+    /// stands for it waits in the queue, and is heard after the drop.
+    fn put(&self, event: Event) {
+        let event = if self.0.capacity() <= 1 { Event::LookAtAll } else { event };
+        // Full: the last one in it says to look at all. Closed: nobody wants to hear.
+        drop(self.0.try_send(event));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+use depot_protocol::ServerName;
+
+use super::*;
+use crate::catalogue::record::{Holder, HolderId, HolderState, Incarnation, Record};
+use crate::catalogue::walk::tests::record;
+
+fn server(name: &str) -> ServerName {
+    ServerName::parse(name).unwrap()
+}
+
+fn file(content: u8, holders: &[(&str, bool)]) -> Option<Record> {
+    let holder = |(name, confirmed): &(&str, bool)| Holder {
+        who: HolderId::Server(server(name)),
+        state: match confirmed {
+            true => HolderState::Confirmed { incarnation: Incarnation(1) },
+            false => HolderState::Wanted,
+        },
+    };
+    Some(Record { holders: holders.iter().map(holder).collect(), ..record(content) })
+}
+
+fn told(before: Option<Record>, after: Option<Record>) -> Vec<Event> {
+    let (events, mut heard) = Events::channel();
+    let namespace = Namespace::from_bytes([1; 32]);
+    let name = FileName::parse("x").unwrap();
+    events.tell(&server("a"), &[Change { namespace, name, before, after }]);
+    std::iter::from_fn(|| heard.try_recv().ok()).collect()
+}
+
+fn released(content: u8) -> Event {
+    Event::Released(Digest::from_bytes([content; 32]))
+}
+
+fn wanted() -> Event {
+    let name = FileName::parse("x").unwrap();
+    Event::Wanted { namespace: Namespace::from_bytes([1; 32]), name }
+}
+
+#[test]
+fn a_server_hears_of_what_it_may_let_go_of_and_of_what_it_shall_get() {
+    let (mine, theirs) = ([("a", true)], [("b", true)]);
+    assert_eq!(told(None, file(1, &mine)), []);
+    assert_eq!(told(file(1, &mine), None), [released(1)]);
+    assert_eq!(told(file(1, &mine), file(2, &theirs)), [released(1)]);
+    assert_eq!(told(file(1, &theirs), None), []);
+    assert_eq!(told(None, file(1, &[("b", true), ("a", false)])), [wanted()]);
+    assert_eq!(told(file(1, &mine), file(2, &[("a", false)])), [released(1), wanted()]);
+    // Wanted before, and still; or by now confirmed.
+    assert_eq!(told(file(1, &[("a", false)]), file(1, &[("a", false), ("b", true)])), []);
+    assert_eq!(told(file(1, &[("a", false)]), file(1, &mine)), []);
+}
+
+#[test]
+fn when_too_many_wait_the_last_one_says_to_look_at_all() {
+    let (events, mut heard) = Events::channel();
+    for _ in 0..QUEUE + 10 {
+        events.put(released(1));
+    }
+    for _ in 0..QUEUE - 1 {
+        assert_eq!(heard.try_recv().unwrap(), released(1));
+    }
+    assert_eq!(heard.try_recv().unwrap(), Event::LookAtAll);
+    assert!(heard.try_recv().is_err());
+    events.put(released(2));
+    assert_eq!(heard.try_recv().unwrap(), released(2));
+}

@@ -1,0 +1,203 @@
+//! Who belongs to the cluster: what an operator asks for, and what the leader sees to.
+//!
+//! A server comes in, or comes back after it lost its disk, by [`RaftCatalogue::admit`]: from there
+//! on it has a new life, whose node learns. When it has caught up, whoever leads makes it a voter
+//! and in the same change takes out the node of its earlier life.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use depot_protocol::ServerName;
+use openraft::ChangeMembers;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::command::{Admit, Command, Outcome};
+use super::consensus::{Member, node_id};
+use super::fault::{Corrupt, StoreError};
+use super::propose::TRY;
+use super::quorum::{Metrics, leads};
+use super::raft::{Inner, RaftCatalogue};
+use super::record::Incarnation;
+use super::view::ReadError;
+use super::{Catalogue, Freshness, ProposeError};
+use crate::seams::blocking;
+
+/// How often the leader looks after the learners.
+const LOOK: Duration = Duration::from_secs(1);
+/// A learner this close behind, in entries, has caught up.
+const CLOSE: u64 = 64;
+
+/// A server was not admitted.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmitError {
+    /// Only the leader admits.
+    #[error("another server leads{}", .leader.as_ref().map_or(String::new(), |leader| format!(": ask {leader}")))]
+    NotLeader {
+        /// The one to ask, where it is known.
+        leader: Option<ServerName>,
+    },
+    /// The change was not made, or nobody knows: then asking again goes on where it stopped.
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
+    /// The catalogue can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The server is being admitted by somebody else.
+    #[error("another change of this server's life came first; look, and ask again")]
+    Moved,
+    /// The new life was begun, and its node was not added: asking again begins another one.
+    #[error("the members cannot be changed now: {0}")]
+    Members(String),
+}
+
+/// How the cluster stands, as this server sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The leader's term.
+    pub term: u64,
+    /// Who leads, if anybody is known to.
+    pub leader: Option<ServerName>,
+    /// The last entry applied here.
+    pub applied: Option<u64>,
+    /// The last entry in this server's log.
+    pub last_log: Option<u64>,
+    /// Those that belong to it, in the order of their names.
+    pub members: Vec<MemberStatus>,
+}
+
+/// One life of a server that belongs to the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// Its name.
+    pub server: String,
+    /// Its life.
+    pub incarnation: Incarnation,
+    /// Whether it votes; otherwise it is still catching up.
+    pub votes: bool,
+    /// How many entries of the leader's log it is behind; known to the leader only.
+    pub behind: Option<u64>,
+}
+
+impl RaftCatalogue {
+    /// Begins a new life of a server: its first, or one in the place of the life whose disk is
+    /// lost. Only on the leader. When this returns, the server may be founded in that life, with no
+    /// members, and started: it is brought up to date and then made a voter.
+    pub async fn admit(&self, server: &ServerName) -> Result<Incarnation, AdmitError> {
+        let metrics = self.inner.raft.metrics().borrow().clone();
+        if !leads(&metrics) {
+            let leader = self.inner.leader(&metrics).map(|(_, leader)| leader);
+            return Err(AdmitError::NotLeader { leader });
+        }
+        let view = self.view().await?;
+        if view.freshness() != Freshness::Linearizable {
+            return Err(ProposeError::NoQuorum.into());
+        }
+        let asked = server.clone();
+        let read = move || view.incarnation(&asked);
+        let now =
+            blocking::run(&self.inner.blocking, read).await.map_err(|_| ReadError::Down)??;
+        let incarnation = Incarnation(now.map_or(1, |now| now.0 + 1));
+        let admit = Command::Admit(Admit { server: server.clone(), incarnation });
+        match self.propose(admit).await?.outcome {
+            Outcome::Admitted => {}
+            _ => return Err(AdmitError::Moved),
+        }
+        let node = node_id(&self.inner.store.identity().cluster, server, incarnation);
+        let member = Member::of(server, incarnation);
+        match timeout(TRY, self.inner.raft.add_learner(node, member, false)).await {
+            Ok(Ok(_)) => Ok(incarnation),
+            Ok(Err(error)) => Err(AdmitError::Members(error.to_string())),
+            Err(_) => Err(ProposeError::Unknown.into()),
+        }
+    }
+
+    /// How the cluster stands, as this server sees it.
+    pub fn status(&self) -> Status {
+        let metrics = self.inner.raft.metrics().borrow().clone();
+        let membership = metrics.membership_config.membership();
+        let server = |node| membership.get_node(&node).and_then(Member::server);
+        let voters: BTreeSet<u64> = membership.voter_ids().collect();
+        let mut members: Vec<_> = membership
+            .nodes()
+            .map(|(node, member)| MemberStatus {
+                server: member.name.clone(),
+                incarnation: Incarnation(member.incarnation),
+                votes: voters.contains(node),
+                behind: behind(&metrics, *node),
+            })
+            .collect();
+        members.sort_by(|a, b| (&a.server, a.incarnation).cmp(&(&b.server, b.incarnation)));
+        Status {
+            term: metrics.current_term,
+            leader: metrics.current_leader.and_then(server),
+            applied: metrics.last_applied.map(|applied| applied.index),
+            last_log: metrics.last_log_index,
+            members,
+        }
+    }
+}
+
+/// How far a node is behind, where this one leads.
+fn behind(metrics: &Metrics, node: u64) -> Option<u64> {
+    let replicated = metrics.replication.as_ref()?.get(&node)?;
+    let end = metrics.last_log_index.map_or(0, |last| last + 1);
+    Some(end.saturating_sub(replicated.map_or(0, |log_id| log_id.index + 1)))
+}
+
+/// Sees to the learners as long as this server leads, and to the consensus itself: if it has ended
+/// though nobody stopped it, the server ends too.
+pub(super) async fn run(inner: Arc<Inner>, stop: CancellationToken) {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = looks.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        let metrics = inner.raft.metrics().borrow().clone();
+        if let Err(error) = &metrics.running_state {
+            if !stop.is_cancelled() {
+                let what = format!("the consensus has ended: {error}");
+                inner.store.fail(&StoreError::Corrupt(Corrupt::new(what)));
+            }
+            return;
+        }
+        if leads(&metrics)
+            && let Some(voters) = next_voters(&metrics)
+        {
+            let changed =
+                inner.raft.change_membership(ChangeMembers::ReplaceAllVoters(voters), false);
+            match timeout(TRY, changed).await {
+                Ok(Ok(_)) => tracing::info!("a server that has caught up votes from now on"),
+                Ok(Err(error)) => tracing::warn!(%error, "cannot change who votes"),
+                Err(_) => tracing::warn!("it takes long to change who votes"),
+            }
+        }
+    }
+}
+
+/// Who shall vote, if that is not as it is: of each server its last life that has caught up, and
+/// one by one, so that a majority of those who vote has always caught up.
+fn next_voters(metrics: &Metrics) -> Option<BTreeSet<u64>> {
+    let membership = metrics.membership_config.membership();
+    if membership.get_joint_config().len() != 1 {
+        return None; // a change is under way
+    }
+    let lives: BTreeMap<u64, &Member> = membership.nodes().map(|(node, it)| (*node, it)).collect();
+    let voters: BTreeSet<u64> = membership.voter_ids().collect();
+    let ready = |node: &u64| behind(metrics, *node).is_some_and(|behind| behind <= CLOSE);
+    let newest = |node: &u64| {
+        let Some(member) = lives.get(node) else { return false };
+        let later =
+            |other: &&Member| other.name == member.name && other.incarnation > member.incarnation;
+        !lives.values().any(later)
+    };
+    let learner = membership.learner_ids().find(|node| newest(node) && ready(node))?;
+    let name = &lives.get(&learner)?.name;
+    let same = |node: &u64| lives.get(node).is_some_and(|member| member.name == *name);
+    let mut next: BTreeSet<u64> = voters.into_iter().filter(|node| !same(node)).collect();
+    next.insert(learner);
+    Some(next)
+}

@@ -1,0 +1,234 @@
+//! A client of the simulated cluster: works through whichever server answers, writes down what it
+//! was promised, and holds the cluster to it in the end, through every server.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::time::Duration;
+
+use bytes::Bytes;
+use depot_tests::answer::{field, number};
+use depot_tests::content::{Random, random_bytes, sha256};
+use depot_tests::headers::{self, Deposit};
+use depot_tests::in_process::{Client, Heard, Ledger};
+use tokio::time::{sleep, timeout};
+use turmoil::net::TcpStream;
+
+use crate::world::{Stage, World, host};
+
+/// No answer takes longer.
+const PATIENCE: Duration = Duration::from_secs(70);
+/// A connection is made within this time or not at all.
+const CONNECT: Duration = Duration::from_secs(3);
+const NAMES: [&str; 4] = ["um", "dois", "três", "quatro"];
+/// How often everything is looked at again in the end, until it is as it must be.
+const LOOKS: u32 = 120;
+
+/// One client's work.
+struct Worker {
+    world: World,
+    number: u64,
+    id: String,
+    chance: Random,
+    ledger: Ledger,
+    /// Hashes of all that was ever deposited under a name: what a local read may show.
+    ever: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// What a recover brought.
+enum Got {
+    Content(Option<Bytes>),
+    /// From a server that can't ask the others.
+    Local(Option<String>),
+    /// No word on it.
+    Nothing(String),
+}
+
+pub(crate) async fn work(world: World, number: u64) -> Result<(), Box<dyn Error>> {
+    let mut worker = Worker {
+        id: format!("6f1d2a9e-54b0-4f0c-9d3e-00000000000{}", number + 1),
+        chance: Random::new(world.seed << 8 | number),
+        ledger: Ledger::default(),
+        ever: BTreeMap::new(),
+        world,
+        number,
+    };
+    while worker.world.stage() == Stage::Founding {
+        sleep(Duration::from_millis(50)).await;
+    }
+    while worker.world.stage() == Stage::Storm {
+        sleep(Duration::from_millis(worker.chance.below(300))).await;
+        worker.act().await;
+    }
+    worker.audit().await;
+    worker.world.seen.lock().unwrap().content += 1;
+    Ok(())
+}
+
+impl Worker {
+    /// One thing that a client does, through any server.
+    async fn act(&mut self) {
+        let servers = self.world.plan.servers as u64;
+        let server = self.chance.below(servers) as usize;
+        let Some(mut client) = connect(server).await else { return };
+        let name = *self.chance.pick(&NAMES);
+        let replicas = self.chance.below(servers.min(3));
+        let what = self.chance.below(12);
+        let size = *self.chance.pick(&[0, 10, 5_000, 70 * 1024, 400 * 1024]);
+        let bytes = random_bytes(self.chance.below(4) << 8 | self.number, size);
+        match what {
+            0..=5 => {
+                let deposit = Deposit::of(&self.id, name, &bytes).replicas(replicas);
+                self.asks(name, Some(Bytes::from(bytes.clone())));
+                client.send_line(deposit.header()).await;
+                client.send(&bytes).await;
+                let heard = client.hear().await;
+                self.hears(server, name, &format!("deposit of {size}, {replicas} replicas"), heard);
+            }
+            6 => self.resume(&mut client, server, name, replicas, &bytes).await,
+            7 if self.ledger.possible(name) != [None] => {
+                self.asks(name, None);
+                let heard = client.remove(&self.id, name).await;
+                self.hears(server, name, "remove", heard);
+            }
+            8 => {
+                let heard = client.ask(headers::set_replicas(&self.id, replicas, name)).await;
+                self.note(server, name, &format!("{replicas} replicas: {heard:?}"));
+            }
+            _ => self.look(&mut client, server, name).await,
+        }
+    }
+
+    /// `preparar`, then what is missing.
+    async fn resume(
+        &mut self,
+        client: &mut Client<TcpStream>,
+        server: usize,
+        name: &str,
+        replicas: u64,
+        bytes: &[u8],
+    ) {
+        let deposit = Deposit::of(&self.id, name, bytes).replicas(replicas);
+        let prepared = client.ask(deposit.prepare()).await;
+        if !prepared.is_done() {
+            return self.note(server, name, &format!("prepare: {prepared:?}"));
+        }
+        let prepared = prepared.line();
+        let held = number(&prepared, "deslocamento");
+        assert_eq!(field(&prepared, "hash_parcial"), sha256(&bytes[..held]), "it holds our bytes");
+        self.asks(name, Some(Bytes::copy_from_slice(bytes)));
+        client.send_line(deposit.offset(held).header()).await;
+        client.send(&bytes[held..]).await;
+        let heard = client.hear().await;
+        self.hears(server, name, &format!("resumed at {held}"), heard);
+    }
+
+    /// Recovers a file: what comes whole is what it may be.
+    async fn look(&mut self, client: &mut Client<TcpStream>, server: usize, name: &str) {
+        let possible = self.ledger.possible(name);
+        match recover(client, &self.id, name).await {
+            Got::Content(found) => {
+                assert!(
+                    possible.contains(&found),
+                    "seed {}: {name} through {} is {:?}, may be {:?}",
+                    self.world.seed,
+                    host(server),
+                    found.as_ref().map(Bytes::len),
+                    possible.iter().map(|bytes| bytes.as_ref().map(Bytes::len)).collect::<Vec<_>>(),
+                );
+                self.note(server, name, &format!("is {:?}", found.map(|bytes| bytes.len())));
+            }
+            Got::Local(hash) => {
+                let known = hash
+                    .iter()
+                    .all(|hash| self.ever.get(name).is_some_and(|ever| ever.contains(hash)));
+                assert!(known, "seed {}: {name} is what nobody deposited", self.world.seed);
+                self.note(server, name, "is told from what this server knows");
+            }
+            Got::Nothing(why) => self.note(server, name, &why),
+        }
+    }
+
+    /// In the end everything is as promised, through every server.
+    async fn audit(&mut self) {
+        for server in 0..self.world.plan.servers {
+            for name in NAMES {
+                let found = self.settled(server, name).await;
+                let possible = self.ledger.possible(name);
+                assert!(
+                    possible.contains(&found),
+                    "seed {}: in the end {name} through {} is {:?}, may be {:?}",
+                    self.world.seed,
+                    host(server),
+                    found.as_ref().map(Bytes::len),
+                    possible.iter().map(|bytes| bytes.as_ref().map(Bytes::len)).collect::<Vec<_>>(),
+                );
+                self.ledger.settle(name, found);
+            }
+        }
+    }
+
+    /// A file, once this server can tell for sure.
+    async fn settled(&mut self, server: usize, name: &str) -> Option<Bytes> {
+        let mut last = String::new();
+        for _ in 0..LOOKS {
+            if let Some(mut client) = connect(server).await {
+                match recover(&mut client, &self.id, name).await {
+                    Got::Content(found) => return found,
+                    Got::Local(_) => last = "is only told locally".into(),
+                    Got::Nothing(why) => last = why,
+                }
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+        panic!("seed {}: {name} through {}: {last}", self.world.seed, host(server));
+    }
+
+    fn asks(&mut self, name: &str, content: Option<Bytes>) {
+        if let Some(bytes) = &content {
+            self.ever.entry(name.into()).or_default().insert(sha256(bytes));
+        }
+        self.ledger.asks(name, content);
+    }
+
+    fn hears(&mut self, server: usize, name: &str, what: &str, heard: Heard) {
+        self.ledger.hears(name, &heard);
+        self.world.seen.lock().unwrap().promises += usize::from(heard.is_done());
+        if heard.error() == Some("interno") {
+            panic!("seed {}: {name} through {}: {heard:?}", self.world.seed, host(server));
+        }
+        self.note(server, name, &format!("{what}: {heard:?}"));
+    }
+
+    fn note(&self, server: usize, name: &str, what: &str) {
+        let what = format!("client{} {} {name}: {what}", self.number, host(server));
+        self.world.note(turmoil::elapsed(), what);
+    }
+}
+
+async fn connect(server: usize) -> Option<Client<TcpStream>> {
+    match timeout(CONNECT, TcpStream::connect((host(server), 7070))).await {
+        Ok(Ok(stream)) => Some(Client::new(stream).patience(PATIENCE)),
+        _ => None,
+    }
+}
+
+async fn recover(client: &mut Client<TcpStream>, id: &str, name: &str) -> Got {
+    let Heard::Line(head) = client.ask(headers::recover(id, name)).await else {
+        return Got::Nothing("no answer".into());
+    };
+    if !head.starts_with("resultado:1|") {
+        return match field(&head, "erro") {
+            "arquivo_inexistente" => Got::Content(None),
+            _ => Got::Nothing(head),
+        };
+    }
+    let hash = field(&head, "hash_arquivo").to_owned();
+    let Some(bytes) = client.exact(number(&head, "tamanho_arquivo")).await else {
+        return Got::Nothing("cut".into());
+    };
+    assert_eq!(sha256(&bytes), hash, "{name:?} has its hash");
+    match head.ends_with("|leitura:local") {
+        true => Got::Local(Some(hash)),
+        false => Got::Content(Some(bytes.into())),
+    }
+}

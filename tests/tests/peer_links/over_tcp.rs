@@ -1,0 +1,62 @@
+//! The same over real sockets.
+
+use depot_server::cluster::Service;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::site::{SECOND, Site, name};
+
+fn run<T>(story: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(story)
+}
+
+#[test]
+fn small_questions_do_not_wait_for_acknowledgements() {
+    run(async {
+        let site = Site::over_tcp(&["a", "b"]).await;
+        let (a, _b) = (site.server("a").run().await, site.server("b").run().await);
+        a.until_up("b").await;
+        let begun = Instant::now();
+        for _ in 0..200 {
+            assert_eq!(a.ask("b", b"hello").await.unwrap(), "a: hello");
+        }
+        assert!(begun.elapsed() < 4 * SECOND, "{:?}: 40 ms each", begun.elapsed());
+    });
+}
+
+#[test]
+fn long_frames_go_both_ways() {
+    run(async {
+        let site = Site::over_tcp(&["a", "b"]).await;
+        let (a, _b) = (site.server("a").run().await, site.server("b").run().await);
+        let piece: Vec<u8> = (0..4_u32 << 20).map(|at| (at % 251) as u8).collect();
+        let question: &[&[u8]] = &[&piece[..100], &piece[100..]];
+        for _ in 0..8 {
+            let answer = a.links.ask(&name("b"), Service::Transfer, question, 10 * SECOND).await;
+            assert!(answer.unwrap()[3..] == piece);
+        }
+    });
+}
+
+#[test]
+fn a_restart_fails_no_question() {
+    run(async {
+        let site = Site::over_tcp(&["a", "b"]).await;
+        let (a, mut b) = (site.server("a").run().await, site.server("b").run().await);
+        a.until_up("b").await;
+        for start in 2..12 {
+            assert_eq!(a.ask("b", b"1").await.unwrap(), "a: 1");
+            b.tasks.stop(SECOND, &CancellationToken::new()).await;
+            drop(b);
+            let mut plan = site.server("b");
+            plan.start = start;
+            b = plan.run().await;
+            assert_eq!(a.ask("b", b"2").await.unwrap(), "a: 2");
+        }
+    });
+}
