@@ -22,7 +22,7 @@ use crate::catalogue::{
 };
 use crate::home::Home;
 use crate::seams::{Seams, blocking};
-use crate::volume::{Sealed, Volume, layout};
+use crate::volume::{BlobError, Sealed, Staging, Volume, VolumeError, layout};
 
 /// How many vouched hashes are remembered before a sweep makes them forgotten: 3 MiB of memory.
 const VOUCHED_MAX: usize = 65_536;
@@ -100,6 +100,54 @@ impl Custody {
         }
     }
 
+    /// Starts a payload of `size` bytes, if there is room for it, if need be by emptying the trash.
+    pub async fn stage(
+        self: &Arc<Self>,
+        size: u64,
+    ) -> Result<Result<Staging, VolumeError>, CustodyError> {
+        let stage = || {
+            let volume = Arc::clone(&self.volume);
+            blocking::run(&self.seams.blocking, move || volume.stage(size))
+        };
+        let staged = stage().await?;
+        if !matches!(staged, Err(VolumeError::Full)) {
+            return Ok(staged);
+        }
+        self.make_room(size).await?;
+        Ok(stage().await?)
+    }
+
+    /// Vouches for a copy that is here, under this server's current sweep, whose number the volume
+    /// may not have been told yet. `None`: it is not here.
+    pub async fn vouch(
+        self: &Arc<Self>,
+        digest: Digest,
+        size: u64,
+    ) -> Result<Result<Option<Sealed>, BlobError>, CustodyError> {
+        let vouch = move |view: &View, custody: &Custody| {
+            let sweep = view.sweep_number(&custody.home.identity().server)?;
+            custody.volume.begin_sweep(sweep.0);
+            Ok(custody.volume.vouch(&digest, size))
+        };
+        self.ask(vouch).await
+    }
+
+    /// A reader found this copy bad: it is read again, and if it still is it goes into quarantine.
+    /// Nobody waits for that: reading it whole may take a while. A copy of another size than the
+    /// reader asked for is not bad: the question was.
+    pub fn condemn(&self, digest: Digest, size: u64) {
+        let volume = Arc::clone(&self.volume);
+        drop(blocking::start(&self.seams.blocking, move || {
+            if matches!(volume.blob_size(&digest), Ok(Some(stored)) if stored != size) {
+                tracing::error!(blob = %digest, size, "asked for a copy of another size");
+                return;
+            }
+            if let Err(error) = volume.condemn(&digest, size) {
+                tracing::error!(blob = %digest, %error, "cannot put a bad copy into quarantine");
+            }
+        }));
+    }
+
     /// Seconds of this server's running time: what things expire by.
     pub fn now(&self) -> u64 {
         self.home.running(&*self.seams.clock)
@@ -136,7 +184,7 @@ impl Custody {
         orphans: BTreeSet<Digest>,
     ) -> Result<usize, CustodyError> {
         let current =
-            self.view(|view, custody| view.sweep_number(&custody.home.identity().server)).await?;
+            self.ask(|view, custody| view.sweep_number(&custody.home.identity().server)).await?;
         let number = SweepNumber(current.0 + 1);
         let sweep = Command::Sweep(Sweep { server: server.clone(), number });
         let Outcome::Swept = self.catalogue.propose(sweep).await?.outcome else {
@@ -230,7 +278,8 @@ impl Custody {
         }
     }
 
-    async fn view<T: Send + 'static>(
+    /// Asks a fresh snapshot of the catalogue.
+    pub async fn ask<T: Send + 'static>(
         self: &Arc<Self>,
         ask: impl FnOnce(&View, &Custody) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, CustodyError> {

@@ -1,29 +1,45 @@
 //! A deposit, from its header to its answer: what can be decided before a byte is read
-//! (`admit`), the payload on its way to the disk (`receive`), and here the commit.
+//! (`admit`), the payload on its way to the disk (`receive`) and to other servers (`fanout`, which
+//! sends what `feed` has), and the record that lists the copies (`commit`).
 //!
 //! The order is fixed: payload before pointer, pointer before answer. A done deposit's bytes are
-//! synced under their hash ([`Sealed`]) before the catalogue is asked to list them, and the
-//! catalogue has synced its record before the client hears of it.
+//! synced under their hash, here ([`Sealed`](crate::volume::Sealed)) and on as many other servers as the promise needs
+//! ([`Receipt`](crate::catalogue::Receipt)s), before the catalogue is asked to list them, and the
+//! catalogue has synced its record before the client hears of it. This server's own copy waits
+//! for the receipts before it gets its name: where they don't come it is a part again.
 
 mod admit;
+mod commit;
+mod fanout;
+mod feed;
 mod receive;
 
-use depot_protocol::{Announced, Answer, Deposit, Digest, ErrorCode, FileName, Refusal};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::catalogue::command::Put;
-use crate::catalogue::{
-    Command, Namespace, OperationId, Outcome, ReadError, SweepNumber, Version, View,
+use depot_protocol::{
+    Announced, Answer, Deposit, Digest, ErrorCode, Refusal, ReplicaCount, ServerName,
 };
-use crate::depot::Depot;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Ack;
+use crate::depot::{Depot, SEAL_WITHIN};
 use crate::uploads::UploadKey;
-use crate::volume::Sealed;
-use admit::Admitted;
+use crate::volume::{Complete, Staging};
+use admit::{Admitted, Held, refuse};
+use commit::{Copied, Read, Unlisted};
+use fanout::{By, Candidate, Fanout};
+use feed::Feed;
+use receive::Stored;
 
 pub use admit::{check, prepare};
 pub use receive::{Interrupted, Payload};
 
-/// How often a commit is proposed anew because the record or the sweep number moved meanwhile.
-const COMMIT_TRIES: usize = 64;
+/// How long a commit waits for the lanes that are not needed for it, so that most need no second
+/// command.
+const GRACE: Duration = Duration::from_millis(20);
 
 /// A deposit that was not done.
 #[derive(Debug)]
@@ -59,137 +75,192 @@ pub async fn deposit(
         turn = depot.turns.take(namespace) => turn,
         () = upload.cut().cancelled() => return Err(DepositError::Interrupted(Interrupted::Cut)),
     };
-    let received = match admit::admit(depot, request, &key, upload.cut()).await? {
+    let needed = needed(depot.ack, request.replicas);
+    let copied = match admit::admit(depot, request, &key, upload.cut()).await? {
         Admitted::Stage(staging) => {
-            receive::receive(depot, *staging, &key, upload.cut(), payload).await?
+            let (staging, fanout) = fan_out(depot, request, &key, *staging).await?;
+            match receive::receive(depot, staging, &key, upload.cut(), payload, fanout).await? {
+                Stored::Sealed(sealed, read) => {
+                    let sealed = Unlisted::new(depot, sealed);
+                    Copied { sealed, fanout: None, needed: 0, read, until: Instant::now() }
+                }
+                Stored::Complete(complete, fanout, until) => {
+                    let lanes = Awaited { fanout, needed, until };
+                    secure(depot, &key, *complete, lanes, upload.cut()).await?
+                }
+            }
         }
-        Admitted::Held(sealed) => {
+        Admitted::Held(held) => {
             if let Some(_more) = payload.next().await.map_err(DepositError::Interrupted)? {
                 return Err(DepositError::Interrupted(Interrupted::Broken));
             }
-            Received { sealed, base: base(depot, &key).await? }
+            let expected = expected_hash(key.hash, payload).await;
+            if expected.map_err(DepositError::Interrupted)?? != held.sealed.digest() {
+                drop_part(depot, &key).await;
+                return Err(wrong_hash().into());
+            }
+            vouch(depot, request, &key, held, needed).await?
         }
     };
-    let mut pending = Pending { depot, digest: received.sealed.digest(), committed: false };
-    let answer = commit(depot, request, &key, received).await?;
-    pending.committed = true;
+    let answer = commit::commit(depot, request, &key, copied).await?;
+    if request.offset() == key.size {
+        drop_part(depot, &key).await;
+    }
     drop((turn, upload));
     Ok(answer)
 }
 
-/// A payload that is durable, and what its name held before.
-struct Received {
-    sealed: Sealed,
-    base: Base,
-}
-
-/// What a name held, and as of when.
-#[derive(Debug, Clone, Copy)]
-struct Base {
-    /// The version that was there; 0 for none.
-    read: Version,
-    /// How many commands were applied by then.
-    seen: u64,
-}
-
-impl Base {
-    fn of(view: &View, namespace: &Namespace, name: &FileName) -> Result<Self, ReadError> {
-        let read = view.get(namespace, name)?.map_or(Version(0), |record| record.version);
-        Ok(Base { read, seen: view.applied()? })
+/// How many receipts of other servers a done deposit has at least.
+fn needed(ack: Ack, replicas: ReplicaCount) -> usize {
+    let replicas = usize::from(replicas.get());
+    match ack {
+        Ack::Majority => replicas.div_ceil(2),
+        Ack::All => replicas,
     }
 }
 
-/// A sealed payload that no record lists yet. Dropped uncommitted, the sweeper is told.
-struct Pending<'d> {
-    depot: &'d Depot,
-    digest: Digest,
-    committed: bool,
-}
-
-impl Drop for Pending<'_> {
-    fn drop(&mut self) {
-        if !self.committed {
-            self.depot.custody.let_go(self.digest);
-        }
-    }
-}
-
-/// What is there under this name now.
-async fn base(depot: &Depot, key: &UploadKey) -> Result<Base, Refusal> {
-    let (namespace, name) = (key.namespace, key.name.clone());
-    depot.ask(move |view| Base::of(view, &namespace, &name)).await
-}
-
-/// Puts the sealed payload into the catalogue under its name.
-async fn commit(
+/// Begins the lanes of an upload, where replicas are wanted.
+async fn fan_out(
     depot: &Depot,
     request: &Deposit,
     key: &UploadKey,
-    received: Received,
-) -> Result<Answer, Refusal> {
-    let operation = OperationId(depot.seams.entropy.bytes());
-    let Received { mut sealed, mut base } = received;
-    for _ in 0..COMMIT_TRIES {
-        let put = Command::Put(Put {
-            namespace: key.namespace,
-            name: request.name.clone(),
-            read: base.read,
-            seen: base.seen,
-            digest: sealed.digest(),
-            size: request.size,
-            replicas: request.replicas,
-            deposited: depot.seams.clock.utc(),
-            receipts: vec![depot.custody.receipt(&sealed)],
-            wanted: Vec::new(),
-            operation,
-        });
-        match depot.propose(put).await? {
-            Outcome::Done(record) => {
-                let (replicas, hash) = (record.replicas, record.digest);
-                let copies = depot.ask(move |view| view.copies(&record)).await?;
-                return Ok(Answer::Deposited { replicas, copies, hash });
-            }
-            // Another change of this name came first: this one comes after it.
-            Outcome::Moved { current: Some(record) } => base.read = record.version,
-            Outcome::Moved { current: None } => base = self::base(depot, key).await?,
-            // A sweep came between seal and commit: vouch for the copy again, if it is still here.
-            Outcome::StaleReceipt { current, .. } => {
-                sealed = vouch_again(depot, sealed, current).await?;
-            }
-            other => return Err(depot.internal("commit a deposit", &UnexpectedOutcome(other))),
+    staging: Staging,
+) -> Result<(Staging, Option<Fanout>), Refusal> {
+    let wanted = usize::from(request.replicas.get());
+    if wanted == 0 {
+        return Ok((staging, None));
+    }
+    let held = staging.written();
+    let (staging, reader) = match Feed::gathers(key.size, held) {
+        true => (staging, None),
+        false => {
+            let open = move || staging.reader().map(|reader| (staging, Some(reader)));
+            depot.run(open).await?.map_err(|error| refuse(depot, &error))?
+        }
+    };
+    let feed = Arc::new(Feed::arriving(key.size, held, reader));
+    let next = candidates(depot, key, &[]);
+    Ok((staging, Some(Fanout::start(depot, feed, next, wanted))))
+}
+
+/// Who may get a copy, best first: `holders` have one already, as far as this client's record knows.
+fn candidates(depot: &Depot, key: &UploadKey, holders: &[ServerName]) -> VecDeque<Candidate> {
+    let mut taken = vec![depot.members.me().clone()];
+    taken.extend_from_slice(holders);
+    let next = depot.next_servers((&key.namespace, &key.name), key.size, &taken);
+    let vouching = holders.iter().cloned().map(|server| Candidate { server, by: By::Vouching });
+    let pushing = next.into_iter().map(|server| Candidate { server, by: By::Pushing });
+    vouching.chain(pushing).collect()
+}
+
+/// The lanes of a deposit, and how many receipts it waits for, until when.
+struct Awaited {
+    fanout: Fanout,
+    needed: usize,
+    until: Instant,
+}
+
+/// Waits for the receipts that the promise needs, then gives this server's copy its name. Where they
+/// don't come it is a part again.
+async fn secure<'d>(
+    depot: &'d Depot,
+    key: &UploadKey,
+    complete: Complete,
+    lanes: Awaited,
+    cut: &CancellationToken,
+) -> Result<Copied<'d>, DepositError> {
+    let Awaited { fanout, needed, until } = lanes;
+    let awaited = async {
+        let (enough, read) = tokio::join!(fanout.enough(needed, until), read(depot, key));
+        enough.map_err(|_too_few| DepositError::Refused(too_few_copies()))?;
+        depot.check_quorum()?;
+        Ok(read?)
+    };
+    let awaited = tokio::select! {
+        awaited = awaited => awaited,
+        () = cut.cancelled() => Err(DepositError::Interrupted(Interrupted::Cut)),
+    };
+    let read = match awaited {
+        Ok(read) => read,
+        Err(error) => {
+            drop(fanout);
+            receive::keep_complete(depot, complete, key).await?;
+            return Err(error);
+        }
+    };
+    let sealed = tokio::join!(seal(depot, key, complete), fanout.settled(GRACE)).0?;
+    Ok(Copied { sealed, fanout: Some(fanout), needed, read, until })
+}
+
+/// What is there under this name now.
+async fn read(depot: &Depot, key: &UploadKey) -> Result<Read, Refusal> {
+    let (namespace, name) = (key.namespace, key.name.clone());
+    depot.ask(move |view| Read::of(view, &namespace, &name)).await
+}
+
+async fn seal<'d>(
+    depot: &'d Depot,
+    key: &UploadKey,
+    complete: Complete,
+) -> Result<Unlisted<'d>, Refusal> {
+    let (volume, part, digest) = (Arc::clone(&depot.custody.volume), key.part(), complete.digest());
+    let job = move || {
+        let sealed = complete.seal();
+        // Whatever an earlier try has left is of no use after this one.
+        volume.drop_part(&part);
+        sealed
+    };
+    match depot.run(job).await? {
+        Ok(sealed) => Ok(Unlisted::new(depot, sealed)),
+        Err(error) => {
+            // It may have its name already: a folder that could not be synced.
+            depot.custody.let_go(digest);
+            Err(refuse(depot, &error))
         }
     }
-    Err(depot.internal("commit a deposit", &TooManyTries))
 }
 
-/// `current`: the number of the sweep in the catalogue, which whoever proposed it may not have
-/// come to tell the volume.
-async fn vouch_again(
-    depot: &Depot,
-    sealed: Sealed,
-    current: SweepNumber,
-) -> Result<Sealed, Refusal> {
-    let volume = std::sync::Arc::clone(&depot.custody.volume);
-    let (digest, size) = (sealed.digest(), sealed.size());
-    volume.begin_sweep(current.0);
-    match depot.run(move || volume.vouch(&digest, size)).await? {
-        Ok(Some(sealed)) => Ok(sealed),
-        Ok(None) => Err(depot.internal("commit a deposit", &SweptAway)),
-        Err(error) => Err(depot.internal("vouch for a copy again", &error)),
+/// An equal deposit that sends nothing: who holds a copy vouches for it, and who is to have one more
+/// is sent this server's.
+async fn vouch<'d>(
+    depot: &'d Depot,
+    request: &Deposit,
+    key: &UploadKey,
+    held: Held,
+    needed: usize,
+) -> Result<Copied<'d>, DepositError> {
+    let Held { sealed, holders } = held;
+    let sealed = Unlisted::new(depot, sealed);
+    let until = Instant::now() + SEAL_WITHIN;
+    let wanted = usize::from(request.replicas.get());
+    let read = read(depot, key).await?;
+    if wanted == 0 {
+        return Ok(Copied { sealed, fanout: None, needed, read, until });
     }
+    let volume = Arc::clone(&depot.custody.volume);
+    let feed = Arc::new(Feed::sealed(volume, sealed.copy().digest(), key.size));
+    let fanout = Fanout::start(depot, feed, candidates(depot, key, &holders), wanted);
+    // The commit waits for as many as it needs, and tells if they don't come.
+    if fanout.enough(needed, until).await.is_ok() {
+        fanout.settled(GRACE).await;
+    }
+    Ok(Copied { sealed, fanout: Some(fanout), needed, read, until })
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("the catalogue answered {0:?}")]
-struct UnexpectedOutcome(Outcome);
+/// What an earlier try of this upload has left is of no use any more.
+async fn drop_part(depot: &Depot, key: &UploadKey) {
+    let (volume, part) = (Arc::clone(&depot.custody.volume), key.part());
+    // The deposit is done, or is not, whatever becomes of that.
+    drop(depot.run(move || volume.drop_part(&part)).await);
+}
 
-#[derive(Debug, thiserror::Error)]
-#[error("its name changed {COMMIT_TRIES} times in the middle of the commit")]
-struct TooManyTries;
-
-#[derive(Debug, thiserror::Error)]
-#[error("a sweep took the copy between its seal and its commit")]
-struct SweptAway;
+/// What a client is told when there are not enough copies.
+fn too_few_copies() -> Refusal {
+    Refusal::new(
+        ErrorCode::InsufficientCopies,
+        "too few servers could make a durable copy; nothing is visible; what was sent is kept: ask preparar later, or ask for fewer replicas",
+    )
+}
 
 /// What a client is told whose bytes don't have the hash that it announced.
 fn wrong_hash() -> Refusal {

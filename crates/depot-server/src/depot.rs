@@ -5,22 +5,29 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use depot_protocol::{ClientId, ErrorCode, Refusal};
-use tokio::time::timeout;
+use depot_protocol::{ClientId, ErrorCode, FileName, Refusal, ReplicaCount, ServerName};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 
 use crate::buffers::Buffers;
 use crate::catalogue::{Command, Namespace, Outcome, ProposeError, ReadError, View};
-use crate::config::DepositSettings;
+use crate::cluster::members::Members;
+use crate::cluster::placement;
+use crate::config::{Ack, DepositSettings};
 use crate::custody::Custody;
-
 use crate::seams::{Seams, blocking};
+use crate::tasks::Tasks;
+use crate::transfer::Courier;
 use crate::turns::Turns;
 use crate::uploads::Uploads;
 
-/// A deposit is answered within 60 s of its last byte: its seal may take so much of that.
+/// How many lanes to other servers may go on after their deposits were answered.
+pub const STRAGGLERS: usize = 64;
+/// A deposit is answered within 60 s of its last byte: its copies, this server's and the others',
+/// may take so much of that.
 pub const SEAL_WITHIN: Duration = Duration::from_secs(45);
 /// And the change in the catalogue, this one's or any other request's, so much.
-const PROPOSE_WITHIN: Duration = Duration::from_secs(14);
+pub const PROPOSE_WITHIN: Duration = Duration::from_secs(14);
 
 /// A step took too long; it may still come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +42,16 @@ pub struct Depot {
     pub custody: Arc<Custody>,
     /// Limits of deposits.
     pub settings: DepositSettings,
-    /// How many other servers hold payloads: as many replicas can be asked for.
-    pub others: u8,
+    /// How many copies a deposit waits for.
+    pub ack: Ack,
+    /// Who belongs to the cluster.
+    pub members: Arc<Members>,
+    /// What moves copies between this server and the others.
+    pub courier: Courier,
+    /// How many lanes may go on after their deposits were answered.
+    pub stragglers: Arc<Semaphore>,
+    /// What goes on beside the sessions.
+    pub tasks: Tasks,
     /// Memory for transfers.
     pub buffers: Buffers,
     /// How many transfers one client has at once.
@@ -73,6 +88,43 @@ impl Depot {
         self.run(move || ask(&view)).await?.map_err(|error| self.unreadable(&error))
     }
 
+    /// The servers that come next for a copy of a file of this size, best first: those that are up
+    /// and have room, then the others, `taken` left out.
+    pub fn next_servers(
+        &self,
+        (namespace, name): (&Namespace, &FileName),
+        size: u64,
+        taken: &[ServerName],
+    ) -> Vec<ServerName> {
+        let key = [namespace.as_bytes(), name.as_str().as_bytes()].concat();
+        let taken: Vec<_> = taken.iter().filter_map(|name| self.members.get(name)).collect();
+        let fit = self.courier.transfer.fit(size);
+        let ranked = placement::rank(&self.members, &key, &taken, fit);
+        ranked.into_iter().map(|member| member.name.clone()).collect()
+    }
+
+    /// More replicas than there are other servers to hold them are refused.
+    pub fn check_replicas(&self, replicas: ReplicaCount) -> Result<(), Refusal> {
+        let most = self.members.replicas_max();
+        if replicas.get() <= most {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            ErrorCode::ReplicasUnavailable,
+            format!(
+                "this depot can keep at most {most} replicas: that many other servers hold payloads; ask for fewer"
+            ),
+        ))
+    }
+
+    /// No majority was reached for a while: a change need not even be tried.
+    pub fn check_quorum(&self) -> Result<(), Refusal> {
+        match self.custody.catalogue.has_quorum() {
+            true => Ok(()),
+            false => Err(self.unproposed(&ProposeError::NoQuorum)),
+        }
+    }
+
     /// What a client is told when the catalogue can't be read.
     pub fn unreadable(&self, error: &ReadError) -> Refusal {
         self.internal("read the catalogue", error)
@@ -80,9 +132,14 @@ impl Depot {
 
     /// Makes one change in the catalogue; what a record lets go of by it, the sweeper hears of.
     pub async fn propose(&self, command: Command) -> Result<Outcome, Refusal> {
-        let proposed = timeout(PROPOSE_WITHIN, self.custody.catalogue.propose(command)).await;
-        let applied = proposed.unwrap_or(Err(ProposeError::Unknown));
-        let applied = applied.map_err(|error| self.unproposed(&error))?;
+        let applied = self.propose_by(Instant::now() + PROPOSE_WITHIN, command).await;
+        applied.map_err(|error| self.unproposed(&error))
+    }
+
+    /// The same, until `by`, for who has more to do where the change was not made.
+    pub async fn propose_by(&self, by: Instant, command: Command) -> Result<Outcome, ProposeError> {
+        let proposed = timeout_at(by, self.custody.catalogue.propose(command)).await;
+        let applied = proposed.unwrap_or(Err(ProposeError::Unknown))?;
         if let Some(released) = applied.released {
             self.custody.let_go(released);
         }
@@ -122,16 +179,6 @@ fn internal_refusal(incident: impl Display) -> Refusal {
         ErrorCode::Internal,
         format!(
             "a fault of the server, logged there as incident {incident}; try again, or another server"
-        ),
-    )
-}
-
-/// More replicas than there are other servers to hold them.
-pub fn too_many_replicas(others: u8) -> Refusal {
-    Refusal::new(
-        ErrorCode::ReplicasUnavailable,
-        format!(
-            "this depot can keep at most {others} replicas: that many other servers hold payloads; ask for fewer"
         ),
     )
 }

@@ -1,11 +1,11 @@
 //! What a client changes in its records without sending a payload: the number of replicas, and
 //! whether the file is there at all.
 
-use depot_protocol::{Answer, ClientId, FileName, Refusal, ReplicaCount};
+use depot_protocol::{Answer, ClientId, FileName, Refusal, ReplicaCount, ServerName};
 
 use crate::catalogue::command::{Remove, SetReplicas};
-use crate::catalogue::{Command, Freshness, OperationId, Outcome, Version};
-use crate::depot::{Depot, too_many_replicas, unknown_file};
+use crate::catalogue::{Command, Freshness, Namespace, OperationId, Outcome, Record};
+use crate::depot::{Depot, unknown_file};
 
 /// How often a change is proposed anew because its record moved meanwhile.
 const TRIES: usize = 64;
@@ -17,28 +17,45 @@ pub async fn set_replicas(
     replicas: ReplicaCount,
     name: &FileName,
 ) -> Result<Answer, Refusal> {
-    if replicas.get() > depot.others {
-        return Err(too_many_replicas(depot.others));
-    }
-    let change = |read, operation| {
+    depot.check_replicas(replicas)?;
+    let change = |record: &Record, operation| {
         let (namespace, name) = (depot.namespace(client), name.clone());
-        let wanted = Vec::new();
+        let (read, wanted) =
+            (record.version, more_holders(depot, &namespace, &name, record, replicas));
         Command::SetReplicas(SetReplicas { namespace, name, read, replicas, wanted, operation })
     };
     match propose_on(depot, client, name, change).await? {
         Outcome::Done(record) => {
-            let replicas = record.replicas;
-            let copies = depot.ask(move |view| view.copies(&record)).await?;
+            let (replicas, counted) = (record.replicas, record);
+            let copies = depot.ask(move |view| view.copies(&counted)).await?;
             Ok(Answer::ReplicasSet { replicas, copies })
         }
         other => Err(unexpected(depot, other)),
     }
 }
 
+/// The servers that the record is to list besides those that it does, for so many replicas.
+fn more_holders(
+    depot: &Depot,
+    namespace: &Namespace,
+    name: &FileName,
+    record: &Record,
+    replicas: ReplicaCount,
+) -> Vec<ServerName> {
+    let listed: Vec<ServerName> = record.servers().cloned().collect();
+    let missing = (usize::from(replicas.get()) + 1).saturating_sub(listed.len());
+    if missing == 0 {
+        return Vec::new();
+    }
+    let mut next = depot.next_servers((namespace, name), record.size.get(), &listed);
+    next.truncate(missing);
+    next
+}
+
 /// Answers `remover`.
 pub async fn remove(depot: &Depot, client: &ClientId, name: &FileName) -> Result<Answer, Refusal> {
-    let change = |read, operation| {
-        let (namespace, name) = (depot.namespace(client), name.clone());
+    let change = |record: &Record, operation| {
+        let (namespace, name, read) = (depot.namespace(client), name.clone(), record.version);
         Command::Remove(Remove { namespace, name, read, operation })
     };
     match propose_on(depot, client, name, change).await? {
@@ -52,7 +69,7 @@ async fn propose_on(
     depot: &Depot,
     client: &ClientId,
     name: &FileName,
-    change: impl Fn(Version, OperationId) -> Command,
+    change: impl Fn(&Record, OperationId) -> Command,
 ) -> Result<Outcome, Refusal> {
     let operation = OperationId(depot.seams.entropy.bytes());
     for _ in 0..TRIES {
@@ -62,7 +79,7 @@ async fn propose_on(
         let record = depot.run(move || view.get(&namespace, &asked)).await?;
         let record = record.map_err(|error| depot.unreadable(&error))?;
         let Some(record) = record else { return Err(unknown_file(local)) };
-        match depot.propose(change(record.version, operation)).await? {
+        match depot.propose(change(&record, operation)).await? {
             Outcome::Moved { .. } | Outcome::Absent => {}
             outcome => return Ok(outcome),
         }

@@ -39,6 +39,7 @@ pub mod session;
 pub mod start_number;
 pub mod tasks;
 pub mod telemetry;
+pub mod transfer;
 pub mod turns;
 pub mod uploads;
 pub mod volume;

@@ -1,46 +1,40 @@
-//! A recover: from the catalogue's record to verified bytes.
+//! A recover: from the catalogue's record to verified bytes, out of this server's copy or, through
+//! it, of another's (`source`).
 //!
-//! Every byte handed out was held against its checksum first. A copy found bad goes into
-//! quarantine; the client is told `copia_indisponivel` if nothing was sent yet, and is cut short
-//! otherwise: right bytes or a cut, never wrong bytes.
+//! Every byte handed out was held against its checksum first, by the server whose copy it is of. A
+//! copy found bad goes into quarantine, and the stream goes on from another at the same place; the
+//! client notices nothing while there is one. Where there is none it is told `copia_indisponivel`
+//! if nothing was sent yet, and is cut short otherwise: right bytes or a cut, never wrong bytes.
+
+mod check;
+mod source;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use depot_protocol::{Answer, Digest, ErrorCode, FileSize, Recover, Refusal};
-use tokio::sync::oneshot;
+use depot_protocol::{Answer, Digest, ErrorCode, FileSize, Recover, Refusal, ServerName};
 
-use crate::buffers::{LARGE, Lease};
-use crate::catalogue::{Freshness, ReadError};
+use crate::catalogue::{Freshness, ReadError, Record};
 use crate::depot::{Depot, unknown_file};
-use crate::seams::blocking;
 use crate::volume::layout::CHUNK;
-use crate::volume::{Blob, BlobError};
+use source::{Copies, LocalPiece, Source};
 
 /// A file on its way out.
 pub struct Reading {
     /// The answer's header.
     pub head: Answer,
-    size: u64,
-    /// Up to where pieces were handed out.
-    offset: u64,
-    ahead: Option<oneshot::Receiver<Piece>>,
-    ready: Option<Piece>,
-    lease: Option<Lease>,
+    source: Source,
 }
 
-type Piece = (Result<Bytes, BlobError>, Blob);
-
-/// The copy went bad, or the server is going down, in the middle.
+/// No copy can be gone on with, or the server is going down, in the middle.
 #[derive(Debug)]
 pub struct Cut;
 
 /// What the first look at record and copy finds, in one blocking job.
 enum Look {
     Unknown,
-    NoCopy { why: String },
     PastEnd,
-    Found { size: FileSize, hash: Digest, first: Piece },
+    Found { size: FileSize, hash: Digest, holders: Vec<ServerName>, local: Option<LocalPiece> },
 }
 
 /// Opens a file of this client, and reads its first piece.
@@ -49,26 +43,23 @@ pub async fn recover(depot: &Depot, request: &Recover) -> Result<Reading, Refusa
     let local = view.freshness() == Freshness::Local;
     let namespace = depot.namespace(&request.client);
     let (name, offset) = (request.name.clone(), request.offset());
-    let custody = Arc::clone(&depot.custody);
+    let (custody, me) = (Arc::clone(&depot.custody), depot.members.me().clone());
     let look = move || -> Result<Look, ReadError> {
         let Some(record) = view.get(&namespace, &name)? else { return Ok(Look::Unknown) };
-        if offset > record.size.get() {
+        let (size, hash) = (record.size, record.digest);
+        if offset > size.get() {
             return Ok(Look::PastEnd);
         }
-        let size = record.size.get();
-        let opened = custody.volume.open_blob(&record.digest, size).and_then(|blob| {
-            let Some(mut blob) = blob else { return Ok(None) };
-            let first = blob.read(offset, CHUNK as usize)?;
-            Ok(Some((Ok(first), blob)))
-        });
-        Ok(match opened {
-            Ok(Some(first)) => Look::Found { size: record.size, hash: record.digest, first },
-            Ok(None) => Look::NoCopy { why: "it is not in the volume".into() },
+        let local = match custody.volume.open_blob(&hash, size.get()) {
+            Ok(Some(mut blob)) => Some((blob.read(offset, CHUNK as usize), blob)),
+            Ok(None) => None,
             Err(error) => {
-                condemn(&custody.volume, &record.digest, size);
-                Look::NoCopy { why: error.to_string() }
+                tracing::error!(blob = %hash, %error, "this server's copy is bad");
+                custody.condemn(hash, size.get());
+                None
             }
-        })
+        };
+        Ok(Look::Found { size, hash, holders: holders(&record, &me), local })
     };
     let look = depot.run(look).await?.map_err(|error| depot.unreadable(&error))?;
     match look {
@@ -77,17 +68,11 @@ pub async fn recover(depot: &Depot, request: &Recover) -> Result<Reading, Refusa
             ErrorCode::OffsetInvalid,
             "the offset is past the end of the file; stat tells its size",
         )),
-        Look::NoCopy { why } => {
-            tracing::error!(why, "a recover found no good copy");
-            Err(Refusal::new(
-                ErrorCode::CopyUnavailable,
-                "the file is known, but no server with a good copy can be reached now; try later",
-            ))
-        }
-        Look::Found { size, hash, first } => {
-            let head = Answer::Recovering { size, hash, local };
-            let (size, ready) = (size.get(), Some(first));
-            Ok(Reading { head, size, offset, ahead: None, ready, lease: None })
+        Look::Found { size, hash, holders, local: copy } => {
+            let copies = Copies { local: copy, holders };
+            let mut source = Source::new(depot, (hash, size.get()), offset, copies);
+            source.begin(depot).await.map_err(|Cut| no_copy())?;
+            Ok(Reading { head: Answer::Recovering { size, hash, local }, source })
         }
     }
 }
@@ -95,43 +80,23 @@ pub async fn recover(depot: &Depot, request: &Recover) -> Result<Reading, Refusa
 impl Reading {
     /// The next verified piece; none at the end. While the caller sends it, the one after is read.
     pub async fn next(&mut self, depot: &Depot) -> Result<Option<Bytes>, Cut> {
-        if self.offset >= self.size {
-            return Ok(None);
-        }
-        let (piece, blob) = match (self.ready.take(), self.ahead.take()) {
-            (Some(ready), _) => ready,
-            (None, Some(ahead)) => ahead.await.map_err(|_| Cut)?,
-            (None, None) => return Err(Cut),
-        };
-        let piece = match piece {
-            Ok(piece) => piece,
-            Err(error) => {
-                tracing::error!(%error, offset = self.offset, "a copy went bad in the middle of a recover");
-                let custody = Arc::clone(&depot.custody);
-                let (digest, size) = (*blob.digest(), blob.size());
-                // The client is cut first: reading the blob whole may take a while.
-                let condemn = move || condemn(&custody.volume, &digest, size);
-                drop(blocking::start(&depot.seams.blocking, condemn));
-                return Err(Cut);
-            }
-        };
-        self.offset += piece.len() as u64;
-        if self.offset < self.size {
-            self.ahead = Some(self.read_ahead(depot, blob));
-        }
-        Ok(Some(piece))
-    }
-
-    fn read_ahead(&mut self, depot: &Depot, mut blob: Blob) -> oneshot::Receiver<Piece> {
-        self.lease = self.lease.take().or_else(|| depot.buffers.try_lease());
-        let most = if self.lease.is_some() { LARGE } else { CHUNK as usize };
-        let offset = self.offset;
-        blocking::start(&depot.seams.blocking, move || (blob.read(offset, most), blob))
+        self.source.next(depot).await
     }
 }
 
-fn condemn(volume: &crate::volume::Volume, digest: &Digest, size: u64) {
-    if let Err(error) = volume.condemn(digest, size) {
-        tracing::error!(blob = %digest, %error, "cannot put a bad copy into quarantine");
-    }
+/// The other servers that have a copy, those that have proven it first: one that shall have it may
+/// have it already.
+fn holders(record: &Record, me: &ServerName) -> Vec<ServerName> {
+    let mut holders: Vec<ServerName> = record.confirmed().map(|(name, _)| name.clone()).collect();
+    let wanted = record.servers().filter(|name| !record.held_by(name)).cloned();
+    holders.extend(wanted.collect::<Vec<_>>());
+    holders.retain(|name| name != me);
+    holders
+}
+
+fn no_copy() -> Refusal {
+    Refusal::new(
+        ErrorCode::CopyUnavailable,
+        "the file is known, but no server with a good copy can be reached now; try later",
+    )
 }

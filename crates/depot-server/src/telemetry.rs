@@ -12,7 +12,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 /// The filter where none is given.
-pub const DEFAULT_FILTER: &str = "info";
+pub const DEFAULT_FILTER: &str = "info,openraft=off";
 
 /// The levels that a filter knows.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];

@@ -14,6 +14,7 @@
 pub mod blob;
 pub mod layout;
 pub mod parts;
+mod staged;
 mod staging;
 mod trash;
 
@@ -32,7 +33,8 @@ use crate::seams::{Entropy, Seams};
 
 pub use blob::{Blob, BlobError};
 pub use parts::{PartKey, Parts};
-pub use staging::{Seal, Sealed, Staging};
+pub use staged::StagedReader;
+pub use staging::{Complete, Seal, Sealed, Staging};
 use trash::Trash;
 pub use trash::Trashed;
 

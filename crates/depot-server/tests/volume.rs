@@ -111,6 +111,76 @@ fn what_was_sealed_is_read_back_at_every_border() {
 }
 
 #[test]
+fn a_staged_payload_is_read_while_it_comes_and_after_it_has_its_name() {
+    let bench = Bench::new();
+    let bytes = content(SEGMENT + CHUNK + 7);
+    let mut staging = bench.volume.stage(bytes.len() as u64).unwrap();
+    let reader = staging.reader().unwrap();
+    assert!(reader.read(0, 100).unwrap().is_empty());
+    let (first, rest) = bytes.split_at(SEGMENT as usize - 10);
+    staging.append(first).unwrap();
+    assert_eq!(reader.written(), first.len() as u64);
+    assert!(reader.read(first.len() as u64, 100).unwrap().is_empty(), "nothing before it is there");
+    staging.append(rest).unwrap();
+    bench.put(b"another");
+    let sealed = staging.seal(&digest(&bytes)).unwrap();
+    assert!(matches!(sealed, Seal::Done(_)));
+    let (reader, mut read) = (reader.clone(), Vec::new());
+    loop {
+        let piece = reader.read(read.len() as u64, 100_000).unwrap();
+        if piece.is_empty() {
+            break;
+        }
+        read.extend_from_slice(&piece);
+    }
+    assert!(read == bytes, "blocks of checksums are no payload");
+}
+
+#[test]
+fn a_complete_payload_without_a_name_goes_back_to_being_a_part() {
+    let bench = Bench::new();
+    for bytes in [content(3 * CHUNK + 5), content(SEGMENT)] {
+        let key = part_key(&bytes);
+        let mut staging = bench.volume.stage(bytes.len() as u64).unwrap();
+        staging.append(&bytes).unwrap();
+        let complete = staging.complete(&digest(&bytes)).unwrap().expect("the hash is right");
+        let size = bytes.len() as u64;
+        assert!(bench.volume.open_blob(&digest(&bytes), size).unwrap().is_none());
+        complete.keep(key, 100).unwrap();
+        assert_eq!(bench.volume.part(&key, 0), Some((size, digest(&bytes))));
+        let staging = bench.volume.resume(&key, size, 0).unwrap().expect("all of it is held");
+        assert!(matches!(staging.seal(&digest(&bytes)).unwrap(), Seal::Done(_)));
+        let sealed = bench.volume.vouch(&digest(&bytes), size).unwrap().expect("it is here");
+        assert!(bench.get(&sealed, 0, 1 << 20).unwrap() == bytes);
+        assert_eq!(bench.staged(), 0);
+    }
+}
+
+#[test]
+fn a_sealed_payload_that_cannot_be_listed_is_a_part_as_long_as_its_blob_is_there() {
+    let bench = Bench::new();
+    let (bytes, key) = (content(CHUNK + 5), part_key(b"sealed"));
+    let sealed = bench.put(&bytes);
+    bench.volume.keep_sealed(&key, &sealed, 100).unwrap();
+    let bench = bench.restarted();
+    assert_eq!(bench.volume.part(&key, 0), Some((sealed.size(), sealed.digest())));
+    assert!(bench.volume.resume(&key, sealed.size(), 0).unwrap().is_none(), "it has no file");
+    assert_eq!(bench.volume.resume_sealed(&key, 100), None, "its time is over");
+    bench.volume.trash::<io::Error>(&sealed.digest(), 1000, || Ok(false)).unwrap();
+    let resumed = bench.volume.resume_sealed(&key, 0).expect("out of the trash");
+    assert_eq!(resumed.digest(), sealed.digest());
+    bench.volume.drop_part(&key);
+    assert_eq!(bench.volume.part(&key, 0), None);
+    assert!(bench.get(&sealed, 0, 1 << 20).unwrap() == bytes, "the blob is not the part's");
+
+    bench.volume.keep_sealed(&key, &sealed, 100).unwrap();
+    fs::remove_file(bench.path(layout::blob(&sealed.digest()))).unwrap();
+    assert_eq!(bench.volume.resume_sealed(&key, 0), None);
+    assert_eq!(bench.volume.part(&key, 0), None, "nothing is left to go on with");
+    assert_eq!(bench.staged(), 0);
+}
+
+#[test]
 fn wrong_hash_or_size_leaves_nothing() {
     let bench = Bench::new();
     let mut staging = bench.volume.stage(5).unwrap();

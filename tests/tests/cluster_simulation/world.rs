@@ -72,6 +72,7 @@ pub(crate) struct World {
 /// Runs the world of this seed to its end.
 pub(crate) fn run(seed: u64, plan: Plan) -> Seen {
     println!("DEPOT_SEED={seed} {plan:?}");
+    log();
     runtime::seed(Some(seed));
     let world = World {
         seed,
@@ -96,6 +97,14 @@ pub(crate) fn run(seed: u64, plan: Plan) -> Seen {
     world.storm(&mut sim);
     drop(sim);
     std::mem::take(&mut *world.seen.lock().unwrap())
+}
+
+/// With `DEPOT_LOG` the servers' logs go to stdout.
+fn log() {
+    if let Ok(filter) = std::env::var("DEPOT_LOG") {
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).without_time();
+        drop(log.try_init()); // another test of this process has done it
+    }
 }
 
 /// The name of a machine; its address is the next one in the order of their making.

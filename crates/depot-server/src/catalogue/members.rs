@@ -164,40 +164,37 @@ pub(super) async fn run(inner: Arc<Inner>, stop: CancellationToken) {
             }
             return;
         }
-        if leads(&metrics)
-            && let Some(voters) = next_voters(&metrics)
-        {
-            let changed =
-                inner.raft.change_membership(ChangeMembers::ReplaceAllVoters(voters), false);
-            match timeout(TRY, changed).await {
-                Ok(Ok(_)) => tracing::info!("a server that has caught up votes from now on"),
-                Ok(Err(error)) => tracing::warn!(%error, "cannot change who votes"),
-                Err(_) => tracing::warn!("it takes long to change who votes"),
-            }
+        let Some(change) = next_change(&metrics).filter(|_| leads(&metrics)) else { continue };
+        match timeout(TRY, inner.raft.change_membership(change, false)).await {
+            Ok(Ok(_)) => tracing::info!("the members have changed"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot change the members"),
+            Err(_) => tracing::warn!("it takes long to change the members"),
         }
     }
 }
 
-/// Who shall vote, if that is not as it is: of each server its last life that has caught up, and
-/// one by one, so that a majority of those who vote has always caught up.
-fn next_voters(metrics: &Metrics) -> Option<BTreeSet<u64>> {
+/// What is to be changed in who belongs to the cluster, if anything: a server's last life votes
+/// once it has caught up, in the place of its earlier one; an earlier life that never came to vote
+/// goes. One by one, so that a majority of those who vote has always caught up.
+fn next_change(metrics: &Metrics) -> Option<ChangeMembers<u64, Member>> {
     let membership = metrics.membership_config.membership();
     if membership.get_joint_config().len() != 1 {
         return None; // a change is under way
     }
     let lives: BTreeMap<u64, &Member> = membership.nodes().map(|(node, it)| (*node, it)).collect();
-    let voters: BTreeSet<u64> = membership.voter_ids().collect();
-    let ready = |node: &u64| behind(metrics, *node).is_some_and(|behind| behind <= CLOSE);
-    let newest = |node: &u64| {
+    let superseded = |node: &u64| {
         let Some(member) = lives.get(node) else { return false };
-        let later =
-            |other: &&Member| other.name == member.name && other.incarnation > member.incarnation;
-        !lives.values().any(later)
+        lives.values().any(|it| it.name == member.name && it.incarnation > member.incarnation)
     };
-    let learner = membership.learner_ids().find(|node| newest(node) && ready(node))?;
+    let (old, new): (BTreeSet<u64>, BTreeSet<u64>) = membership.learner_ids().partition(superseded);
+    if !old.is_empty() {
+        return Some(ChangeMembers::RemoveNodes(old));
+    }
+    let ready = |node: &u64| behind(metrics, *node).is_some_and(|behind| behind <= CLOSE);
+    let learner = new.into_iter().find(ready)?;
     let name = &lives.get(&learner)?.name;
     let same = |node: &u64| lives.get(node).is_some_and(|member| member.name == *name);
-    let mut next: BTreeSet<u64> = voters.into_iter().filter(|node| !same(node)).collect();
-    next.insert(learner);
-    Some(next)
+    let mut voters: BTreeSet<u64> = membership.voter_ids().filter(|node| !same(node)).collect();
+    voters.insert(learner);
+    Some(ChangeMembers::ReplaceAllVoters(voters))
 }

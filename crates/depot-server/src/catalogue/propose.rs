@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::ProposeError;
@@ -131,7 +131,6 @@ impl Inner {
     ) -> Result<Vec<Applied>, ProposeError> {
         let begun = Instant::now();
         let mut unsure = false;
-        let mut metrics = self.raft.metrics();
         loop {
             match self.try_once(&commands).await {
                 Tried::Done(applied) if applied.len() == commands.len() => {
@@ -147,7 +146,7 @@ impl Inner {
             if given_up || begun.elapsed() >= TRIES {
                 return Err(ProposeError::Unknown);
             }
-            drop(timeout(AGAIN, metrics.changed()).await);
+            sleep(AGAIN).await;
         }
     }
 

@@ -30,7 +30,7 @@ use super::log_rows::Founders;
 use super::network::Network;
 use super::peers::Peers;
 use super::propose::{self, BATCH_MAX, Proposal};
-use super::quorum::{Metrics, PATIENCE, Quorum, is_alone, leads};
+use super::quorum::{Metrics, PATIENCE, Quorum, leads};
 use super::read::{self, WAITING_MAX, Waiting};
 use super::storage::{Log, Machine, Shared};
 use super::store::Store;
@@ -95,6 +95,9 @@ pub(super) struct Inner {
     pub(super) me: u64,
     pub(super) quorum: Arc<Quorum>,
     pub(super) began: Began,
+    /// Counts those who use the store.
+    pub(super) tracker: TaskTracker,
+    pub(super) stop: CancellationToken,
 }
 
 /// Where this server stood when it started.
@@ -149,17 +152,20 @@ impl RaftCatalogue {
         let raft = raft.map_err(|error| StartError::Consensus(error.to_string()))?;
         drop(metrics.set(raft.metrics())); // nobody else sets it
         let began = begin.began;
-        let inner = Arc::new(Inner { store, blocking, raft, peers, me, quorum, began });
+        let (tracker, stop) = (tracker.clone(), stop);
+        let inner = Inner { store, blocking, raft, peers, me, quorum, began, tracker, stop };
+        let inner = Arc::new(inner);
         let begun = inner.begin(begin, &limits).await;
         if let Err(error) = begun {
             inner.shut_down().await;
             return Err(error);
         }
-        Ok((RaftCatalogue::run(inner, tracker, &stop), heard))
+        Ok((RaftCatalogue::run(inner), heard))
     }
 
     /// Starts its tasks.
-    fn run(inner: Arc<Inner>, tracker: &TaskTracker, stop: &CancellationToken) -> Arc<Self> {
+    fn run(inner: Arc<Inner>) -> Arc<Self> {
+        let (tracker, stop) = (inner.tracker.clone(), inner.stop.clone());
         let (queue, proposals) = mpsc::channel(BATCH_MAX);
         let (readers, waiting) = mpsc::channel(WAITING_MAX);
         let proposer = {
@@ -172,7 +178,7 @@ impl RaftCatalogue {
         };
         drop(tracker.spawn(proposer));
         drop(tracker.spawn(read::run(Arc::clone(&inner), waiting, stop.clone())));
-        drop(tracker.spawn(members::run(Arc::clone(&inner), stop.clone())));
+        drop(tracker.spawn(members::run(Arc::clone(&inner), stop)));
         Arc::new(RaftCatalogue { inner, queue, readers })
     }
 
@@ -285,10 +291,11 @@ impl Inner {
                 Err(error) => return Err(failed(error.to_string())),
             }
         }
-        let alone = is_alone(&self.raft.metrics().borrow());
-        if alone {
-            let elected = self.raft.trigger().elect().await;
-            elected.map_err(|error| failed(error.to_string()))?;
+        if self.voters().await.map_err(failed)? == [self.me] {
+            if !begin.pristine {
+                let elected = self.raft.trigger().elect().await;
+                elected.map_err(|error| failed(error.to_string()))?;
+            }
             let ready = |now: &Metrics| {
                 let applied = now.last_applied.map(|applied| applied.index);
                 leads(now) && applied.is_some() && applied >= now.last_log_index
@@ -304,6 +311,14 @@ impl Inner {
             dropped.map_err(|error| failed(error.to_string()))?;
         }
         Ok(())
+    }
+
+    /// Who votes, by the last entry of the log that says so.
+    async fn voters(&self) -> Result<Vec<u64>, String> {
+        let ask = self.raft.with_raft_state(|state| {
+            state.membership_state.effective().voter_ids().collect::<Vec<_>>()
+        });
+        ask.await.map_err(|error| error.to_string())
     }
 
     fn founding_members(&self, founders: &Founders) -> BTreeMap<u64, Member> {

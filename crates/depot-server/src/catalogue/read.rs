@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::Freshness;
@@ -23,8 +23,9 @@ use super::raft::Inner;
 pub(super) const WAITING_MAX: usize = 1024;
 /// One try of a round.
 const TRY: Duration = Duration::from_secs(1);
-/// How long until the next try, unless something changes before.
-pub(super) const AGAIN: Duration = Duration::from_millis(50);
+/// How long until the next try. Never at once: a peer that refuses connections does that in no time,
+/// and each try itself changes openraft's metrics, so that waiting for those would be a busy loop.
+pub(super) const AGAIN: Duration = Duration::from_millis(25);
 
 /// Somebody who waits for a round.
 pub(super) type Waiting = oneshot::Sender<Freshness>;
@@ -64,7 +65,7 @@ impl Inner {
                     let caught_up = metrics.wait_for(come).await.is_ok();
                     return if caught_up { Freshness::Linearizable } else { Freshness::Local };
                 }
-                drop(timeout(AGAIN, metrics.changed()).await);
+                sleep(AGAIN).await;
             }
             Freshness::Local
         };

@@ -133,6 +133,14 @@ impl Record {
         })
     }
 
+    /// The servers that have a copy or shall have one.
+    pub fn servers(&self) -> impl Iterator<Item = &ServerName> {
+        self.holders.iter().filter_map(|holder| match &holder.who {
+            HolderId::Server(server) => Some(server),
+            HolderId::Guest(_) => None,
+        })
+    }
+
     /// Whether this server has proven a copy, in whichever life.
     pub fn held_by(&self, server: &ServerName) -> bool {
         self.confirmed().any(|(holder, _)| holder == server)

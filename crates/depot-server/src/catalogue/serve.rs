@@ -30,6 +30,7 @@ impl RaftCatalogue {
     /// Answers one question, of which `first` is the frame. When this returns `Ok`, what was to be
     /// said was said.
     pub async fn answer(&self, first: Bytes, talk: &mut dyn Talk) -> Result<(), PeerError> {
+        let _in_use = self.inner.tracker.token();
         let answer = self.inner.answer(&first, talk).await?;
         if self.inner.store.is_down() {
             return Err(PeerError::broken("this server's catalogue has stopped after a fault"));
@@ -107,7 +108,12 @@ impl Inner {
         let down = |error: StoreError| PeerError::broken(error.to_string());
         let mut receiving = self.run(snapshot::receive).await.map_err(down)?;
         loop {
-            let frame = talk.receive(FRAME).await?;
+            let frame = tokio::select! {
+                frame = talk.receive(FRAME) => frame?,
+                () = self.stop.cancelled() => {
+                    return Err(PeerError::broken("this server is stopping"));
+                }
+            };
             match frame.split_first() {
                 Some((0, _)) => {
                     let taken = self.run(move |store| receiving.take(store, &frame[1..])).await;

@@ -33,6 +33,15 @@ pub enum ReadError {
     Down,
 }
 
+/// What [`View::wanted_by`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The files that want a copy on that server.
+    pub files: Vec<(Namespace, FileName)>,
+    /// Where to go on, if there may be more.
+    pub last: Option<(Namespace, FileName)>,
+}
+
 /// A consistent snapshot of the catalogue.
 pub struct View {
     store: Arc<Store>,
@@ -181,6 +190,34 @@ impl View {
                 copies += usize::from(now.is_some_and(|now| now.incarnation == incarnation));
             }
             Ok(u8::try_from(copies.saturating_sub(1)).unwrap_or(u8::MAX))
+        })
+    }
+
+    /// Looks at the `limit` files behind `after` (none: from the first on), of all clients: those
+    /// that list this server as wanted, and the last one that was looked at if there are more.
+    pub fn wanted_by(
+        &self,
+        server: &ServerName,
+        after: Option<&(Namespace, FileName)>,
+        limit: usize,
+    ) -> Result<Wanted, ReadError> {
+        self.store.reading(|| {
+            let records = self.transaction.open_table(RECORDS)?;
+            let after = after.map(|(namespace, name)| tables::record_key(namespace, name.as_str()));
+            let mut wanted = Wanted { files: Vec::new(), last: None };
+            let rows = records.range::<&[u8]>(behind(after.as_deref().unwrap_or_default()))?;
+            for (looked, row) in (1..).zip(rows) {
+                let (key, row) = row?;
+                let file = tables::split_record_key(key.value())?;
+                if Record::unseal(key.value(), row.value())?.wants(server) {
+                    wanted.files.push(file.clone());
+                }
+                if looked == limit {
+                    wanted.last = Some(file);
+                    break;
+                }
+            }
+            Ok(wanted)
         })
     }
 

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use depot_protocol::{
-    Announced, Answer, Deposit, Digest, ErrorCode, Prepare, Refusal, ReplicaCount,
+    Announced, Answer, Deposit, Digest, ErrorCode, Prepare, Refusal, ReplicaCount, ServerName,
 };
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{DepositError, Interrupted, wrong_hash};
+use super::{DepositError, Interrupted, too_few_copies, wrong_hash};
+use crate::catalogue::Record;
 use crate::custody::CustodyError;
-use crate::depot::{Depot, too_many_replicas};
+use crate::depot::{Depot, SEAL_WITHIN};
+use crate::transfer::FetchError;
 use crate::uploads::UploadKey;
 use crate::volume::{BlobError, Sealed, Staging, VolumeError};
 
@@ -25,8 +27,16 @@ const CUT_PATIENCE: Duration = Duration::from_secs(4);
 pub(super) enum Admitted {
     /// Its payload is to come, from where the staging ends.
     Stage(Box<Staging>),
-    /// This client has deposited these bytes before: there is nothing to send.
-    Held(Sealed),
+    /// This client has sent these bytes before: there is nothing to send.
+    Held(Held),
+}
+
+/// Bytes that this client has sent before.
+pub(super) struct Held {
+    /// This server's copy of them.
+    pub(super) sealed: Sealed,
+    /// The other servers that a record of this client lists a copy on.
+    pub(super) holders: Vec<ServerName>,
 }
 
 /// Admits a deposit, or says why not.
@@ -39,15 +49,26 @@ pub(super) async fn admit(
     let offset = request.offset();
     check_request(depot, request.replicas, key.size)?;
     if offset == 0 {
-        return Ok(Admitted::Stage(Box::new(stage(depot, key.size).await?)));
+        let staging = stage(depot, key.size).await?;
+        depot.check_quorum()?;
+        return Ok(Admitted::Stage(Box::new(staging)));
     }
     make_room(depot, key.size - offset).await?;
     if offset == key.size
-        && let Some(sealed) = held(depot, key).await?
+        && let Some(record) = held(depot, key).await?
     {
-        return Ok(Admitted::Held(sealed));
+        depot.check_quorum()?;
+        return Ok(Admitted::Held(have(depot, key, &record).await?));
     }
-    Ok(Admitted::Stage(Box::new(resume(depot, key, offset, cut).await?)))
+    if offset == key.size
+        && let Some(sealed) = sealed_part(depot, key).await?
+    {
+        depot.check_quorum()?;
+        return Ok(Admitted::Held(Held { sealed, holders: Vec::new() }));
+    }
+    let staging = resume(depot, key, offset, cut).await?;
+    depot.check_quorum()?;
+    Ok(Admitted::Stage(Box::new(staging)))
 }
 
 /// Answers `preparar`: how much of the upload is held, and the hash of that. Within 5 s.
@@ -75,12 +96,12 @@ async fn prepared(depot: &Depot, request: &Prepare) -> Result<Answer, Refusal> {
     let (offset, partial) = part.unwrap_or((0, Digest::EMPTY));
     check_request(depot, request.replicas, key.size)?;
     make_room(depot, key.size - offset).await?;
-    if let Announced::Known(digest) = request.hash
-        && held(depot, &key).await?.is_some()
-    {
-        return Ok(Answer::Prepared { offset: key.size, partial: digest });
+    let held = held(depot, &key).await?;
+    depot.check_quorum()?;
+    match (request.hash, held) {
+        (Announced::Known(partial), Some(_)) => Ok(Answer::Prepared { offset: key.size, partial }),
+        _ => Ok(Answer::Prepared { offset, partial }),
     }
-    Ok(Answer::Prepared { offset, partial })
 }
 
 /// The faults of a deposit that go before a wrong offset; for one whose offset is past its end.
@@ -91,9 +112,7 @@ pub async fn check(depot: &Depot, request: &Deposit) -> Result<(), Refusal> {
 
 /// The refusals that no disk is asked for.
 fn check_request(depot: &Depot, replicas: ReplicaCount, size: u64) -> Result<(), Refusal> {
-    if replicas.get() > depot.others {
-        return Err(too_many_replicas(depot.others));
-    }
+    depot.check_replicas(replicas)?;
     if size > depot.settings.max_size {
         return Err(Refusal::new(
             ErrorCode::LimitExceeded,
@@ -114,34 +133,67 @@ async fn make_room(depot: &Depot, bytes: u64) -> Result<(), Refusal> {
 }
 
 async fn stage(depot: &Depot, size: u64) -> Result<Staging, Refusal> {
-    let volume = Arc::clone(&depot.custody.volume);
-    let mut staged = depot.run(move || volume.stage(size)).await?;
-    if let Err(VolumeError::Full) = staged {
-        make_room(depot, size).await?;
-        let volume = Arc::clone(&depot.custody.volume);
-        staged = depot.run(move || volume.stage(size)).await?;
+    match depot.custody.stage(size).await {
+        Ok(staged) => staged.map_err(|error| refuse(depot, &error)),
+        Err(CustodyError::Propose(error)) => Err(depot.unproposed(&error)),
+        Err(error) => Err(depot.internal("make room", &error)),
     }
-    staged.map_err(|error| refuse(depot, &error))
 }
 
-/// Whether this client has deposited this content before, under any name, and a copy can be
-/// reached: then this server vouches for it. What other clients hold is never looked at.
-async fn held(depot: &Depot, key: &UploadKey) -> Result<Option<Sealed>, Refusal> {
+/// The record by which this client has deposited this content before, under any name, where a
+/// copy can be reached. What other clients hold is never looked at.
+async fn held(depot: &Depot, key: &UploadKey) -> Result<Option<Record>, Refusal> {
     let Announced::Known(digest) = key.hash else { return Ok(None) };
     let namespace = key.namespace;
     let record = depot.ask(move |view| view.with_content(&namespace, &digest)).await?;
-    if record.is_none_or(|record| record.size.get() != key.size) {
+    let Some(record) = record.filter(|record| record.size.get() == key.size) else {
         return Ok(None);
+    };
+    let elsewhere = others(depot, &record).iter().any(|peer| depot.courier.transfer.is_up(peer));
+    Ok((elsewhere || vouch(depot, digest, key.size).await?.is_some()).then_some(record))
+}
+
+/// Has this server hold a copy of what this client has deposited before.
+async fn have(depot: &Depot, key: &UploadKey, record: &Record) -> Result<Held, Refusal> {
+    let (digest, holders) = (record.digest, others(depot, record));
+    if let Some(sealed) = vouch(depot, digest, key.size).await? {
+        return Ok(Held { sealed, holders });
     }
-    let (volume, size) = (Arc::clone(&depot.custody.volume), key.size);
+    let fetch = depot.courier.fetch((digest, key.size), &holders);
+    match timeout(SEAL_WITHIN, fetch).await {
+        Ok(Ok(sealed)) => Ok(Held { sealed, holders }),
+        Ok(Err(FetchError::Volume(error))) => Err(refuse(depot, &error)),
+        Ok(Err(error)) => {
+            tracing::warn!(blob = %digest, %error, "a copy that a client builds on is not to be had");
+            Err(wrong_offset())
+        }
+        Err(_late) => Err(too_few_copies()),
+    }
+}
+
+/// Vouches for this server's copy, if it has a good one.
+async fn vouch(depot: &Depot, digest: Digest, size: u64) -> Result<Option<Sealed>, Refusal> {
+    let volume = Arc::clone(&depot.custody.volume);
     match depot.run(move || volume.vouch(&digest, size)).await? {
         Ok(sealed) => Ok(sealed),
         Err(error) => {
-            // The bytes are asked for again: that heals it.
+            // The bytes come anew, from another server or the client: that heals it.
             tracing::warn!(blob = %digest, %error, "a copy that a client builds on is bad");
             Ok(None)
         }
     }
+}
+
+/// The copy of an upload that came whole and could not be listed, if this is one.
+async fn sealed_part(depot: &Depot, key: &UploadKey) -> Result<Option<Sealed>, Refusal> {
+    let (volume, part, now) = (Arc::clone(&depot.custody.volume), key.part(), depot.custody.now());
+    depot.run(move || volume.resume_sealed(&part, now)).await
+}
+
+/// The other servers that have proven a copy.
+fn others(depot: &Depot, record: &Record) -> Vec<ServerName> {
+    let confirmed = record.confirmed().map(|(server, _)| server);
+    confirmed.filter(|server| *server != depot.members.me()).cloned().collect()
 }
 
 /// Goes on with a part, its bytes on disk read again first: nothing is built on rot. Cut meanwhile,

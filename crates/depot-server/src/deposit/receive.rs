@@ -6,20 +6,24 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use depot_protocol::{Digest, Refusal};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::admit::refuse;
-use super::{Base, DepositError, Received, expected_hash, wrong_hash};
+use super::commit::Read;
+use super::fanout::Fanout;
+use super::feed::Feed;
+use super::{DepositError, expected_hash, wrong_hash};
 use crate::buffers::IN_FLIGHT;
 use crate::depot::{Depot, SEAL_WITHIN, TooSlow};
 use crate::seams::blocking;
 use crate::uploads::UploadKey;
-use crate::volume::{Seal, Staging, VolumeError};
+use crate::volume::{Complete, Seal, Sealed, Staging, VolumeError};
 
 /// Where a payload comes from: the session's connection.
 pub trait Payload: Send {
@@ -50,6 +54,14 @@ pub enum Interrupted {
 /// What a blocking job gives back.
 type Job = oneshot::Receiver<Result<Staging, VolumeError>>;
 
+/// A payload that came whole and has the announced hash.
+pub(super) enum Stored {
+    /// It is sealed: nobody else is to have a copy. With it, what it is to replace.
+    Sealed(Sealed, Read),
+    /// It is synced, and waits for the copies on other servers, until then.
+    Complete(Box<Complete>, Fanout, Instant),
+}
+
 /// What came of a payload: where it lies, and what of it is not written yet.
 struct Filled {
     staging: Staging,
@@ -58,15 +70,18 @@ struct Filled {
     ended: Result<(), Interrupted>,
 }
 
-/// Receives the payload into `staging` and seals it.
+/// Receives the payload into `staging`, and lets the lanes have it as it comes; without any, seals
+/// it.
 pub(super) async fn receive(
     depot: &Depot,
     staging: Staging,
     key: &UploadKey,
     cut: &CancellationToken,
     payload: &mut impl Payload,
-) -> Result<Received, DepositError> {
-    let Filled { staging, rest, ended } = fill(depot, staging, key, cut, payload).await?;
+    fanout: Option<Fanout>,
+) -> Result<Stored, DepositError> {
+    let feed = fanout.as_ref().map(Fanout::feed);
+    let Filled { staging, rest, ended } = fill(depot, staging, key, cut, payload, feed).await?;
     let expected = match ended {
         Ok(()) => tokio::select! {
             biased;
@@ -77,8 +92,19 @@ pub(super) async fn receive(
     };
     match expected {
         Ok(Ok(expected)) => {
-            let sealed = timeout(SEAL_WITHIN, seal(depot, staging, rest, key, expected)).await;
-            Ok(sealed.map_err(|_late| depot.internal("seal a payload in time", &TooSlow))??)
+            let until = Instant::now() + SEAL_WITHIN;
+            let stored = async {
+                match fanout {
+                    Some(fanout) => {
+                        let feed = Arc::clone(fanout.feed());
+                        let complete = complete(depot, staging, rest, key, expected, feed).await?;
+                        Ok(Stored::Complete(Box::new(complete), fanout, until))
+                    }
+                    None => seal(depot, staging, rest, key, expected).await,
+                }
+            };
+            let stored = timeout_at(until, stored).await;
+            Ok(stored.map_err(|_late| depot.internal("store a payload in time", &TooSlow))??)
         }
         Ok(Err(refusal)) => {
             keep(depot, staging, rest, key).await?;
@@ -98,6 +124,7 @@ async fn fill(
     key: &UploadKey,
     cut: &CancellationToken,
     payload: &mut impl Payload,
+    feed: Option<&Arc<Feed>>,
 ) -> Result<Filled, Refusal> {
     let mut missing = key.size - staging.written();
     let mut waiting = VecDeque::with_capacity(IN_FLIGHT);
@@ -121,18 +148,22 @@ async fn fill(
             (None, None) => tokio::select! {
                 biased;
                 () = cut.cancelled() => ended = Some(Err(Interrupted::Cut)),
-                piece = payload.next() => ended = take(&mut waiting, &mut missing, piece),
+                piece = payload.next() => ended = take(&mut waiting, &mut missing, piece, feed),
             },
             (Some(running), reading) => tokio::select! {
                 biased;
                 done = running => {
                     let done = done.map_err(|_| depot.internal("store a payload", &blocking::Lost))?;
-                    idle = Some(done.map_err(|error| refuse(depot, &error))?);
+                    let staging = done.map_err(|error| refuse(depot, &error))?;
+                    if let Some(feed) = feed {
+                        feed.written(staging.written());
+                    }
+                    idle = Some(staging);
                     job = None;
                 }
                 () = cut.cancelled(), if reading.is_none() => ended = Some(Err(Interrupted::Cut)),
                 piece = payload.next(), if reading.is_none() && waiting.len() < IN_FLIGHT => {
-                    ended = take(&mut waiting, &mut missing, piece);
+                    ended = take(&mut waiting, &mut missing, piece, feed);
                 }
             },
         }
@@ -143,10 +174,14 @@ fn take(
     waiting: &mut VecDeque<Bytes>,
     missing: &mut u64,
     piece: Result<Option<Bytes>, Interrupted>,
+    feed: Option<&Arc<Feed>>,
 ) -> Option<Result<(), Interrupted>> {
     match piece {
         Ok(Some(piece)) => {
             *missing -= piece.len() as u64;
+            if let Some(feed) = feed {
+                feed.push(&piece);
+            }
             waiting.push_back(piece);
             None
         }
@@ -181,7 +216,7 @@ async fn seal(
     rest: VecDeque<Bytes>,
     key: &UploadKey,
     expected: Digest,
-) -> Result<Received, Refusal> {
+) -> Result<Stored, Refusal> {
     let (volume, part) = (depot.custody.volume.clone(), key.part());
     let (namespace, name) = (key.namespace, key.name.clone());
     let view = depot.view().await?;
@@ -189,16 +224,16 @@ async fn seal(
         let sealed = append(&mut staging, rest).and_then(|()| staging.seal(&expected));
         // Whatever an earlier try has left is of no use after this one.
         volume.drop_part(&part);
-        (sealed, Base::of(&view, &namespace, &name))
+        (sealed, Read::of(&view, &namespace, &name))
     };
-    let (sealed, base) = depot.run(job).await?;
+    let (sealed, read) = depot.run(job).await?;
     match sealed {
         Ok(Seal::Done(sealed)) => {
-            let base = base.map_err(|error| {
+            let read = read.map_err(|error| {
                 depot.custody.let_go(sealed.digest());
                 depot.unreadable(&error)
             })?;
-            Ok(Received { sealed, base })
+            Ok(Stored::Sealed(sealed, read))
         }
         Ok(Seal::WrongHash) => Err(wrong_hash()),
         Err(error) => {
@@ -207,6 +242,34 @@ async fn seal(
             Err(refuse(depot, &error))
         }
     }
+}
+
+/// One job: the last pieces, the word to the lanes that the hash is right, and the sync, so that
+/// all servers sync at the same time.
+async fn complete(
+    depot: &Depot,
+    mut staging: Staging,
+    rest: VecDeque<Bytes>,
+    key: &UploadKey,
+    expected: Digest,
+    feed: Arc<Feed>,
+) -> Result<Complete, Refusal> {
+    let (volume, part) = (depot.custody.volume.clone(), key.part());
+    let job = move || {
+        append(&mut staging, rest)?;
+        feed.written(staging.written());
+        match staging.is(&expected) {
+            true => feed.right(expected),
+            false => feed.give_up(),
+        }
+        let complete = staging.complete(&expected)?;
+        if complete.is_none() {
+            volume.drop_part(&part);
+        }
+        Ok(complete)
+    };
+    let complete = depot.run(job).await?.map_err(|error| refuse(depot, &error))?;
+    complete.ok_or_else(wrong_hash)
 }
 
 /// Keeps what has come, to be resumed.
@@ -221,6 +284,20 @@ async fn keep(
     let job = move || append(&mut staging, rest).and_then(|()| staging.keep(part, expires));
     if let Err(error) = depot.run(job).await? {
         tracing::warn!(%error, "what came of an upload could not be kept");
+    }
+    Ok(())
+}
+
+/// Keeps a payload that is whole and got too few copies, to be sent to other servers later.
+pub(super) async fn keep_complete(
+    depot: &Depot,
+    complete: Complete,
+    key: &UploadKey,
+) -> Result<(), Refusal> {
+    let part = key.part();
+    let expires = depot.custody.now() + depot.settings.part_lifetime.as_secs();
+    if let Err(error) = depot.run(move || complete.keep(part, expires)).await? {
+        tracing::warn!(%error, "an upload that got too few copies could not be kept");
     }
     Ok(())
 }

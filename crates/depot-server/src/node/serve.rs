@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::desk::Desk;
 use super::folder::{self, Parts, found};
@@ -15,13 +15,15 @@ use crate::cluster::members::Members;
 use crate::cluster::{Door, Keys, LinkIdentity, Links, Service, Starts};
 use crate::config::Settings;
 use crate::custody::Custody;
-use crate::depot::Depot;
+use crate::depot::{Depot, STRAGGLERS};
 use crate::home::Found;
+use crate::repair::heal::Healer;
 use crate::repair::{housekeeping, scrub, sweep};
 use crate::seams::{Disk, Seams, blocking};
 use crate::session::Shared;
 use crate::start_number::StartNumber;
 use crate::tasks::Tasks;
+use crate::transfer::{Arrivals, Courier, Transfer, TransferService};
 use crate::turns::Turns;
 use crate::uploads::Uploads;
 use crate::volume::Volume;
@@ -96,8 +98,17 @@ impl Site {
             home,
             self.settings.volume.trash,
         ));
-        let depot = Arc::new(self.depot(&seams, &custody, links.clone()));
-        self.work(&seams, &custody, number, events);
+        let courier = Courier {
+            transfer: Transfer::new(links.clone()),
+            custody: Arc::clone(&custody),
+            seams: seams.clone(),
+            buffers: self.shared.buffers.clone(),
+            arrivals: Arrivals::default(),
+        };
+        let transfers = Arc::new(TransferService::new(courier.clone(), &self.members));
+        self.door.set_service(Service::Transfer, transfers as _);
+        self.work(&seams, &courier, number, events, links.as_deref());
+        let depot = Arc::new(self.depot(courier));
         if let Some(links) = &links {
             // Set once: a server comes to serve once in its life.
             drop(self.links.set(Arc::clone(links)));
@@ -169,14 +180,18 @@ impl Site {
         });
     }
 
-    fn depot(&self, seams: &Seams, custody: &Arc<Custody>, _links: Option<Arc<Links>>) -> Depot {
+    fn depot(&self, courier: Courier) -> Depot {
         Depot {
-            seams: seams.clone(),
-            custody: Arc::clone(custody),
-            buffers: self.shared.buffers.clone(),
+            seams: courier.seams.clone(),
+            custody: Arc::clone(&courier.custody),
+            buffers: courier.buffers.clone(),
             turns: Turns::new(self.settings.limits.transfers_per_client),
             settings: self.settings.deposit.clone(),
-            others: self.members.replicas_max(),
+            ack: self.settings.ack,
+            members: Arc::clone(&self.members),
+            courier,
+            stragglers: Arc::new(Semaphore::new(STRAGGLERS)),
+            tasks: self.tasks.clone(),
             uploads: Uploads::default(),
         }
     }
@@ -185,12 +200,17 @@ impl Site {
     fn work(
         &self,
         seams: &Seams,
-        custody: &Arc<Custody>,
+        courier: &Courier,
         number: StartNumber,
         events: mpsc::Receiver<Event>,
+        links: Option<&Links>,
     ) {
-        let tasks = &self.tasks;
-        tasks.spawn(hear(events, Arc::clone(custody), tasks.clone()));
+        let (tasks, custody) = (&self.tasks, &courier.custody);
+        let healer = Healer::new(courier.clone(), self.members.me().clone());
+        if let Some(links) = links {
+            tasks.spawn(Arc::clone(&healer).run(links.changes(), tasks.clone()));
+        }
+        tasks.spawn(hear(events, Arc::clone(custody), healer, tasks.clone()));
         tasks.spawn(sweep::run(Arc::clone(custody), seams.clone(), tasks.clone()));
         tasks.spawn(scrub::run(Arc::clone(custody), seams.clone(), tasks.clone()));
         tasks.spawn(housekeeping::run(Arc::clone(custody), seams.clone(), number, tasks.clone()));
@@ -198,7 +218,12 @@ impl Site {
 }
 
 /// Passes on what the catalogue tells this server.
-async fn hear(mut events: mpsc::Receiver<Event>, custody: Arc<Custody>, tasks: Tasks) {
+async fn hear(
+    mut events: mpsc::Receiver<Event>,
+    custody: Arc<Custody>,
+    healer: Arc<Healer>,
+    tasks: Tasks,
+) {
     loop {
         let event = tokio::select! {
             event = events.recv() => event,
@@ -206,7 +231,8 @@ async fn hear(mut events: mpsc::Receiver<Event>, custody: Arc<Custody>, tasks: T
         };
         match event {
             Some(Event::Released(digest)) => custody.let_go(digest),
-            Some(Event::Wanted { .. } | Event::LookAtAll) => {}
+            Some(Event::Wanted { namespace, name }) => healer.want(namespace, name),
+            Some(Event::LookAtAll) => healer.look_at_all(),
             None => return,
         }
     }

@@ -1,6 +1,10 @@
 //! Uploads that were cut, kept to be resumed: the staged file, and beside it a small record with
 //! all that going on needs, the state of the hash among it, so that nothing is read again to say
 //! how much is held. A part belongs to whoever knows its key, which only its client can make.
+//!
+//! One that was sealed, and could then not be listed, is a part without a file of its own: its
+//! record names the blob. No record of the catalogue needs that blob, so it may be swept; the trash
+//! keeps it about as long as the part is kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,7 +18,8 @@ use sha2::digest::common::hazmat::SerializableState;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    BlobError, Staging, Volume, layout, lock, own_files, read_file, report_unknown, write_file,
+    BlobError, Sealed, Staging, Volume, layout, lock, own_files, read_file, report_unknown,
+    write_file,
 };
 use crate::seams::Disk;
 
@@ -22,6 +27,9 @@ use crate::seams::Disk;
 const FORMAT: u8 = 1;
 /// A record holds at most one block of checksums, a name and a hash state.
 const RECORD_MAX: u64 = 16 * 1024;
+
+/// What the name of a part's file ends in that is a blob.
+const SEALED: &str = ".blob";
 
 /// So many parts are kept; of more, the one whose time is over first goes.
 const PARTS_MAX: usize = 16_384;
@@ -64,7 +72,7 @@ impl fmt::Debug for PartKey {
 /// A part as its record has it.
 #[derive(Debug, Clone)]
 pub(super) struct Part {
-    /// Its staged file, within the staging folder.
+    /// Its staged file, within the staging folder; or, under a name of that form, its blob.
     pub(super) file: String,
     /// The size of the whole payload.
     pub(super) announced: u64,
@@ -123,6 +131,7 @@ impl Parts {
             let bytes = read_file(disk, &path, RECORD_MAX)?.unwrap_or_default();
             let part = decode(&bytes).and_then(|part| match files.contains(&part.file) {
                 true => Ok(part),
+                false if part.sealed().is_some() => Ok(part),
                 false => Err(BadRecord::Damaged("the file that it names is not there")),
             });
             match part {
@@ -160,7 +169,7 @@ impl Parts {
         let before = self.by_key.insert(*key, Entry { part: part.clone(), busy: true });
         if let Some(before) = before.filter(|before| before.part.file != part.file && !before.busy)
         {
-            remove(disk, layout::staging().join(before.part.file));
+            before.part.remove(disk);
         }
         Ok(())
     }
@@ -169,9 +178,9 @@ impl Parts {
     fn drop_oldest(&mut self, disk: &dyn Disk) {
         let idle = self.by_key.iter().filter(|(_, entry)| !entry.busy);
         let oldest = idle.min_by_key(|(_, entry)| entry.part.expires);
-        if let Some((key, file)) = oldest.map(|(key, entry)| (*key, entry.part.file.clone())) {
-            self.forget(disk, &key, &file);
-            remove(disk, layout::staging().join(file));
+        if let Some((key, part)) = oldest.map(|(key, entry)| (*key, entry.part.clone())) {
+            self.forget(disk, &key, &part.file);
+            part.remove(disk);
         }
     }
 
@@ -205,8 +214,43 @@ impl Volume {
         let parts = lock(&self.parts);
         let entry =
             parts.by_key.get(key).filter(|entry| !entry.busy && now < entry.part.expires)?;
-        let digest = Digest::from_bytes(entry.part.hash.clone().finalize().into());
-        Some((entry.part.held, digest))
+        let part = &entry.part;
+        let of_file = || Digest::from_bytes(part.hash.clone().finalize().into());
+        Some((part.held, part.sealed().unwrap_or_else(of_file)))
+    }
+
+    /// A payload was sealed and can't be listed now: its upload can be resumed at its end until
+    /// `expires`, in seconds of running time.
+    pub fn keep_sealed(&self, key: &PartKey, sealed: &Sealed, expires: u64) -> io::Result<()> {
+        let part = Part {
+            file: format!("{}{SEALED}", sealed.digest()),
+            announced: sealed.size(),
+            held: sealed.size(),
+            hash: Sha256::new(),
+            checksums: Vec::new(),
+            expires,
+        };
+        let mut parts = lock(&self.parts);
+        parts.record(&*self.disk, key, &part)?;
+        parts.release(key, &part.file);
+        Ok(())
+    }
+
+    /// Vouches for the blob of a part that is one. `None` where there is no such part, or its blob
+    /// is gone or bad; then the part goes too.
+    pub fn resume_sealed(&self, key: &PartKey, now: u64) -> Option<Sealed> {
+        let (digest, size) = {
+            let parts = lock(&self.parts);
+            let entry = parts.by_key.get(key).filter(|entry| now < entry.part.expires)?;
+            (entry.part.sealed()?, entry.part.held)
+        };
+        match self.vouch(&digest, size) {
+            Ok(Some(sealed)) => return Some(sealed),
+            Ok(None) => {}
+            Err(error) => tracing::error!(blob = %digest, %error, "a part's blob is bad"),
+        }
+        self.end_part(key, true);
+        None
     }
 
     /// Takes a part to go on with it. `None` where there is none of that length. While it is
@@ -220,11 +264,10 @@ impl Volume {
         let part = {
             let mut parts = lock(&self.parts);
             let entry = parts.by_key.get_mut(key);
-            let Some(entry) =
-                entry.filter(|e| !e.busy && e.part.held == held && now < e.part.expires)
-            else {
-                return Ok(None);
+            let fits = |e: &&mut Entry| {
+                !e.busy && e.part.held == held && now < e.part.expires && e.part.sealed().is_none()
             };
+            let Some(entry) = entry.filter(fits) else { return Ok(None) };
             entry.busy = true;
             entry.part.clone()
         };
@@ -261,9 +304,23 @@ impl Volume {
     fn end_part(&self, key: &PartKey, even_busy: bool) {
         let mut parts = lock(&self.parts);
         let entry = parts.by_key.get(key).filter(|entry| even_busy || !entry.busy);
-        if let Some(file) = entry.map(|entry| entry.part.file.clone()) {
-            parts.forget(&*self.disk, key, &file);
-            remove(&*self.disk, layout::staging().join(file));
+        if let Some(part) = entry.map(|entry| entry.part.clone()) {
+            parts.forget(&*self.disk, key, &part.file);
+            part.remove(&*self.disk);
+        }
+    }
+}
+
+impl Part {
+    /// The blob that it is, if it has no file of its own.
+    fn sealed(&self) -> Option<Digest> {
+        Digest::parse(self.file.strip_suffix(SEALED)?).ok()
+    }
+
+    /// Removes its file.
+    fn remove(&self, disk: &dyn Disk) {
+        if self.sealed().is_none() {
+            remove(disk, layout::staging().join(&self.file));
         }
     }
 }
@@ -331,8 +388,10 @@ fn decode(bytes: &[u8]) -> Result<Part, BadRecord> {
     let state = state.map_err(|_| damaged("its hash state has another size"))?;
     let hash = Sha256::deserialize(state).map_err(|_| damaged("its hash state is not one"))?;
     let Stored { file, announced, held, checksums, expires, .. } = stored;
-    if !matches!(kind_of(&file), Some(Own::Payload)) || held > announced {
+    let part = Part { file, announced, held, hash, checksums, expires };
+    let named = matches!(kind_of(&part.file), Some(Own::Payload)) || part.sealed().is_some();
+    if !named || held > announced {
         return Err(damaged("it names no staged file"));
     }
-    Ok(Part { file, announced, held, hash, checksums, expires })
+    Ok(part)
 }

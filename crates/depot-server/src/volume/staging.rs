@@ -7,6 +7,9 @@
 //! 4. sync the file, close it;
 //! 5. rename it to its hash, over whatever is there: this file is the one just verified;
 //! 6. sync the directory. Only now is there a [`Sealed`].
+//!
+//! Between 4 and 5 it is a [`Complete`]: a deposit waits there for its copies on other servers,
+//! and goes back to being a part where there are too few.
 
 use std::cell::Cell;
 use std::io;
@@ -19,6 +22,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::layout::{self, BLOCK, CHUNK, SEGMENT};
 use super::parts::{Part, PartKey};
+use super::staged::{StagedReader, Written};
 use super::{BlobError, Volume, VolumeError, blob, lock};
 use crate::seams::disk::{DiskFile, OpenMode};
 
@@ -66,6 +70,14 @@ pub enum Seal {
     WrongHash,
 }
 
+/// A payload whose bytes are whole, right and synced, and that has no name yet, so nobody finds it.
+/// Dropped, it ends as a [`Staging`] does.
+#[derive(Debug)]
+pub struct Complete {
+    staging: Staging,
+    digest: Digest,
+}
+
 /// A payload on its way in. Dropped, it goes back to its last checkpoint; without one, or where the
 /// disk refused something, its file goes.
 #[derive(Debug)]
@@ -75,6 +87,8 @@ pub struct Staging {
     name: String,
     announced: u64,
     written: u64,
+    /// The same, for who reads along.
+    told: Written,
     reserved: u64,
     hash: Sha256,
     /// The checksum of the chunk being filled.
@@ -100,6 +114,7 @@ impl Staging {
             name,
             announced,
             written: 0,
+            told: Written::default(),
             reserved: 0,
             hash: Sha256::new(),
             chunk: layout::chunk_crc(0),
@@ -140,29 +155,40 @@ impl Staging {
             }
             bytes = later;
         }
+        self.told.set(self.written);
         Ok(())
     }
 
+    /// Reads what is written so far while more comes, and stays good when the payload is sealed,
+    /// kept or gone.
+    pub fn reader(&self) -> Result<StagedReader, VolumeError> {
+        let file = self.volume.disk.open(&self.path(), OpenMode::Read);
+        let file = file.map_err(|error| self.failed("open a staged file to read", error))?;
+        Ok(StagedReader::new(file, self.told.clone()))
+    }
+
+    /// Whether it is the payload with this hash, whole.
+    pub fn is(&self, expected: &Digest) -> bool {
+        self.written == self.announced && self.digest() == *expected
+    }
+
     /// Steps 3 to 6: makes the payload durable if it is the announced one.
-    pub fn seal(mut self, expected: &Digest) -> Result<Seal, VolumeError> {
-        if self.written != self.announced || self.digest() != *expected {
+    pub fn seal(self, expected: &Digest) -> Result<Seal, VolumeError> {
+        match self.complete(expected)? {
+            Some(complete) => Ok(Seal::Done(complete.seal()?)),
+            None => Ok(Seal::WrongHash),
+        }
+    }
+
+    /// Steps 3 and 4, the sync of the file. `None`: it is not the payload with this hash, and gone.
+    pub fn complete(mut self, expected: &Digest) -> Result<Option<Complete>, VolumeError> {
+        if !self.is(expected) {
             self.forget_record();
-            return Ok(Seal::WrongHash);
+            return Ok(None);
         }
         self.write_tail(expected)?;
         self.sync()?;
-        let volume = Arc::clone(&self.volume);
-        self.close()?;
-
-        let _lock = volume.lock(expected);
-        self.rename_to(expected)?;
-        self.forget_record();
-        self.name.clear();
-        let synced = volume.disk.sync_dir(&layout::shard_of(expected));
-        synced.map_err(|error| volume.failed("sync a folder of blobs", error))?;
-        // Another's failed sync of this folder may have taken our name with it.
-        volume.check_writable()?;
-        Ok(Seal::Done(volume.give(*expected, self.written)))
+        Ok(Some(Complete { staging: self, digest: *expected }))
     }
 
     /// Makes what is here so far durable as a part, and goes on: after a crash of the server the
@@ -222,6 +248,7 @@ impl Staging {
             name: part.file,
             announced: part.announced,
             written: part.held,
+            told: Written::new(part.held),
             reserved: part.held,
             hash: part.hash,
             chunk,
@@ -375,6 +402,35 @@ impl Staging {
 
     fn file(&self) -> &dyn DiskFile {
         self.file.as_deref().expect("it is taken only by the calls that consume the staging")
+    }
+}
+
+impl Complete {
+    /// Steps 4, the close, to 6: it gets its name.
+    pub fn seal(self) -> Result<Sealed, VolumeError> {
+        let Complete { mut staging, digest } = self;
+        let volume = Arc::clone(&staging.volume);
+        staging.close()?;
+
+        let _lock = volume.lock(&digest);
+        staging.rename_to(&digest)?;
+        staging.forget_record();
+        staging.name.clear();
+        let synced = volume.disk.sync_dir(&layout::shard_of(&digest));
+        synced.map_err(|error| volume.failed("sync a folder of blobs", error))?;
+        // Another's failed sync of this folder may have taken our name with it.
+        volume.check_writable()?;
+        Ok(volume.give(digest, staging.written))
+    }
+
+    /// It shall have no name now: keeps it as a part, whole as it is, as [`Staging::keep`] does.
+    pub fn keep(self, key: PartKey, expires: u64) -> Result<(), VolumeError> {
+        self.staging.keep(key, expires)
+    }
+
+    /// The payload's hash.
+    pub fn digest(&self) -> Digest {
+        self.digest
     }
 }
 

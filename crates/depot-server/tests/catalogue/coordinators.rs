@@ -1,11 +1,17 @@
 //! Coordinators that come late, copies that are made later, servers that begin another life; and
 //! what each of it costs.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use depot_server::catalogue::command::{AddCopy, Admit, Put};
 use depot_server::catalogue::{
     Catalogue, Command, Event, Freshness, Incarnation, Outcome, Receipt, Record, Store,
     SweepNumber, Version,
 };
+
+use depot_server::seams::{Blocking, Seams};
 
 use crate::disk::MemDisk;
 use crate::world::{
@@ -156,6 +162,36 @@ async fn a_lone_change_costs_one_durable_commit_and_a_read_none() {
     let status = world.catalogue.status();
     assert_eq!((status.leader, status.members.len()), (Some(server("a")), 1));
     assert_eq!(status.applied, status.last_log);
+}
+
+/// Work that is handed in and never begins.
+struct Stuck(AtomicU64);
+
+impl Blocking for Stuck {
+    fn start(&self, job: Box<dyn FnOnce() + Send>) {
+        match self.0.fetch_sub(1, Ordering::SeqCst) {
+            0 => self.0.store(0, Ordering::SeqCst),
+            _ => job(),
+        }
+    }
+}
+
+/// Everything that a change writes, it writes where blocking is allowed: with that at a stand, no
+/// thread of the runtime is.
+#[tokio::test]
+async fn pitfall_5_nothing_is_written_but_where_blocking_is_allowed() {
+    let disk = MemDisk::default();
+    found(&disk);
+    let stuck = Arc::new(Stuck(AtomicU64::new(u64::MAX)));
+    let seams = Seams { blocking: Arc::clone(&stuck) as Arc<dyn Blocking>, ..Seams::system() };
+    let store = Store::open(&disk, &CHECKED, false).unwrap();
+    let world = World::start_on(store, seams).await.unwrap();
+    world.put(&put("x")).await;
+    let before = disk.bytes("catalogue/catalogue.redb".as_ref());
+    stuck.0.store(0, Ordering::SeqCst);
+    let change = world.catalogue.propose(Command::Put(put("y")));
+    assert!(tokio::time::timeout(Duration::from_millis(100), change).await.is_err());
+    assert!(disk.bytes("catalogue/catalogue.redb".as_ref()) == before);
 }
 
 #[tokio::test]

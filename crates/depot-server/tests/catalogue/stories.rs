@@ -269,7 +269,7 @@ async fn a_view_stays_as_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_changes_at_once_share_few_transactions() {
+async fn pitfall_2_many_changes_at_once_share_few_transactions() {
     let (_folder, disk) = folder();
     found(&disk);
     let store = Store::open(&disk, &CHECKED, false).unwrap();

@@ -68,6 +68,25 @@ async fn a_new_server_comes_in() {
     assert_eq!(cluster.server("a").names().await, ["x", "y"]);
 }
 
+/// Admitted twice before it ever came up: the life that never was is forgotten.
+#[tokio::test(start_paused = true)]
+async fn a_server_can_be_admitted_again() {
+    let mut cluster = Cluster::of(&["a", "b", "c"]).await;
+    let new = server("d");
+    for life in 1..=2 {
+        let admitted = cluster.leader().await.catalogue.admit(&new).await.unwrap();
+        assert_eq!(admitted, Incarnation(life));
+    }
+    cluster.found(&new, Incarnation(2), vec![]);
+    cluster.start(&new).await;
+    cluster
+        .until("it votes, in one life", |cluster| {
+            let mut all = cluster.running.values();
+            all.all(|it| votes(it, "d", 2) && it.catalogue.status().members.len() == 4)
+        })
+        .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn only_the_leader_admits() {
     let cluster = Cluster::of(&["a", "b", "c"]).await;

@@ -1,0 +1,422 @@
+//! The copies of a deposit on other servers, made while it arrives.
+//!
+//! **When it returns.** [`Fanout::start`] returns at once: as many *lanes* as replicas are wanted
+//! begin, each a task of its own, to the best candidates. [`Fanout::enough`] returns as soon as so
+//! many receipts are there, or can't come any more, or the time is over.
+//!
+//! **A slow peer is let go.** A lane that does not take the next piece within [`LANE_STALL`]
+//! (waiting for the client counts for nothing), or fails in any other way, ends, and the next
+//! candidate begins at byte 0, while the upload still runs. One whose receipt takes longer than
+//! [`RECEIPT_PATIENCE`] is not let go, for it may yet come, but the next candidate begins beside it.
+//! When all were tried, those that are up once the payload is whole are tried again, once.
+//!
+//! **Stragglers** are the lanes that still run at the commit. The record lists their servers as
+//! wanted; they go on in the background, and each that finishes has the record list its copy, as
+//! long as that still has this content. Only so many do, in all deposits together: for the rest, as
+//! for lanes that fail, a wanted server fetches its copy itself.
+//!
+//! **Errors.** What goes wrong with one peer is logged; it tells the client nothing and fails no
+//! other lane. A payload that is given up (cut, wrong hash, too few copies), or a [`Fanout`] that is
+//! dropped before its commit, ends all lanes, and the peers keep nothing of it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use depot_protocol::{Digest, ServerName};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::feed::{CannotRead, Feed, Next};
+use crate::catalogue::{Receipt, Version};
+use crate::depot::Depot;
+use crate::tasks::Tasks;
+use crate::transfer::{Courier, File, Push, TransferError};
+
+/// How long a peer may take to take a piece.
+const LANE_STALL: Duration = Duration::from_secs(5);
+/// How long a peer may take to sync its copy until another is asked for one too.
+const RECEIPT_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a lane has to tell its peer that the payload was given up, before it is dropped.
+const ABORT_WITHIN: Duration = Duration::from_secs(1);
+
+/// A server that may get a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Candidate {
+    /// Which.
+    pub(super) server: ServerName,
+    /// How it comes to its copy.
+    pub(super) by: By,
+}
+
+/// How a server comes to a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// A record of this client lists it there: it is asked first, and sent the bytes if it has not.
+    Vouching,
+    /// It is sent the bytes.
+    Pushing,
+}
+
+/// The lanes of one deposit.
+pub(super) struct Fanout {
+    lanes: Arc<Lanes>,
+    wanted: usize,
+}
+
+/// Fewer servers than needed have a copy, and no more come.
+#[derive(Debug)]
+pub(super) struct TooFew;
+
+/// What a commit is made of, besides this server's own receipt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Copies {
+    /// The proofs of the copies on other servers.
+    pub(super) receipts: Vec<Receipt>,
+    /// Who else shall have one: whose lanes still run, then who comes next.
+    pub(super) wanted: Vec<ServerName>,
+}
+
+struct Lanes {
+    courier: Courier,
+    tasks: Tasks,
+    /// How many lanes may go on after their commits.
+    stragglers: Arc<Semaphore>,
+    feed: Arc<Feed>,
+    board: Mutex<Board>,
+    changed: watch::Sender<()>,
+}
+
+/// How the lanes stand. A server is in one of the lists at most.
+#[derive(Debug, Default)]
+struct Board {
+    next: VecDeque<Candidate>,
+    running: Vec<ServerName>,
+    failed: Vec<ServerName>,
+    receipts: Vec<Receipt>,
+    /// Those that failed have had their second try.
+    tried_again: bool,
+    /// How many tasks there are that may yet bring a receipt.
+    slots: usize,
+    /// The commit: copies that come now are added to this record.
+    committed: Option<(File, Version)>,
+    /// Held by the stragglers until the last has ended.
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Fanout {
+    /// Begins `wanted` lanes for this payload.
+    pub(super) fn start(
+        depot: &Depot,
+        feed: Arc<Feed>,
+        candidates: VecDeque<Candidate>,
+        wanted: usize,
+    ) -> Self {
+        let lanes = Arc::new(Lanes {
+            courier: depot.courier.clone(),
+            tasks: depot.tasks.clone(),
+            stragglers: Arc::clone(&depot.stragglers),
+            feed,
+            board: Mutex::new(Board { next: candidates, ..Board::default() }),
+            changed: watch::Sender::new(()),
+        });
+        for _ in 0..wanted {
+            lanes.start_slot();
+        }
+        Fanout { lanes, wanted }
+    }
+
+    /// The payload that the lanes send.
+    pub(super) fn feed(&self) -> &Arc<Feed> {
+        &self.lanes.feed
+    }
+
+    /// Waits until `needed` servers have given their receipts.
+    pub(super) async fn enough(&self, needed: usize, until: Instant) -> Result<(), TooFew> {
+        let look = |board: &Board| match board.receipts.len() {
+            there if there >= needed => Some(Ok(())),
+            there if there + board.slots < needed => Some(Err(TooFew)),
+            _ => None,
+        };
+        timeout_at(until, self.lanes.until(look)).await.unwrap_or(Err(TooFew))
+    }
+
+    /// Waits until no lane runs any more, but no longer than `grace`.
+    pub(super) async fn settled(&self, grace: Duration) {
+        let all = self.lanes.until(|board| (board.slots == 0).then_some(()));
+        // Late or not, the commit takes what is there.
+        drop(timeout(grace, all).await);
+    }
+
+    /// What there is now to commit.
+    pub(super) fn copies(&self) -> Copies {
+        let board = self.lanes.board();
+        let open = self.wanted.saturating_sub(board.receipts.len());
+        let next = board.next.iter().map(|candidate| &candidate.server);
+        let wanted = board.running.iter().chain(next).chain(&board.failed).take(open).cloned();
+        Copies { receipts: board.receipts.clone(), wanted: wanted.collect() }
+    }
+
+    /// A sweep came between this server's receipt and the commit: asks it for a fresh one, and for
+    /// another's copy where it gives none.
+    pub(super) async fn vouch_again(&self, server: &ServerName, digest: Digest) {
+        let Some(stale) = self.lanes.withdraw(server) else { return };
+        let size = self.lanes.feed.size();
+        match self.lanes.courier.vouch_again(digest, size, &stale).await {
+            Some(fresh) => self.lanes.change(|board| board.receipts.push(fresh)),
+            None => self.lanes.replace(stale.server),
+        }
+    }
+
+    /// This server's receipt is of an earlier life of it: another's copy is asked for.
+    pub(super) fn withdraw(&self, server: &ServerName) {
+        if let Some(receipt) = self.lanes.withdraw(server) {
+            self.lanes.replace(receipt.server);
+        }
+    }
+
+    /// The record stands, and lists `listed`. What comes from now on is added to it.
+    pub(super) fn committed(self, file: File, version: Version, listed: &[Receipt]) {
+        let lanes = &self.lanes;
+        let mut late = Vec::new();
+        lanes.change(|board| {
+            late = board.receipts.iter().filter(|copy| !listed.contains(copy)).cloned().collect();
+            board.committed = Some((file.clone(), version));
+            let slots = u32::try_from(board.slots).unwrap_or(u32::MAX);
+            board.permit = Arc::clone(&lanes.stragglers).try_acquire_many_owned(slots).ok();
+        });
+        if lanes.board().permit.is_none() {
+            tracing::debug!("too many lanes go on after their deposits: these are let go");
+            lanes.feed.give_up();
+        }
+        for receipt in late {
+            let (courier, file) = (lanes.courier.clone(), file.clone());
+            lanes.tasks.spawn(async move { add_copy(&courier, &file, version, receipt).await });
+        }
+    }
+}
+
+/// Not committed: the peers keep nothing.
+impl Drop for Fanout {
+    fn drop(&mut self) {
+        if self.lanes.board().committed.is_none() {
+            self.lanes.feed.give_up();
+        }
+    }
+}
+
+impl Lanes {
+    /// Starts a task that sees to one copy.
+    fn start_slot(self: &Arc<Self>) {
+        self.change(|board| board.slots += 1);
+        let slot = Slot(Arc::clone(self));
+        self.tasks.spawn(async move {
+            let lanes = Arc::clone(&slot.0);
+            tokio::select! {
+                () = lanes.run_slot() => {}
+                () = lanes.tasks.stopped().cancelled() => {}
+                () = lanes.out_of_time() => {}
+            }
+            drop(slot);
+        });
+    }
+
+    /// One candidate after another, until one has given a receipt.
+    async fn run_slot(self: &Arc<Self>) {
+        while let Some(candidate) = self.take_candidate().await {
+            let server = &candidate.server;
+            match self.lane(&candidate).await {
+                Ok(receipt) => return self.settle(receipt).await,
+                Err(LaneError::GivenUp) => return,
+                Err(error) => {
+                    tracing::warn!(%server, %error, "a copy is not made there; the next server is asked");
+                    self.change(|board| {
+                        board.running.retain(|running| running != server);
+                        board.failed.push(server.clone());
+                    });
+                }
+            }
+        }
+    }
+
+    /// Ends what goes on after the payload was given up, or, with its commit done, when the server
+    /// is about to stop: the rest is for a wanted server to fetch.
+    async fn out_of_time(&self) {
+        let stopping = async {
+            self.tasks.stopping().cancelled().await;
+            self.until(|board| board.committed.is_some().then_some(())).await;
+        };
+        tokio::select! {
+            () = self.feed.given_up() => sleep(ABORT_WITHIN).await,
+            () = stopping => {}
+        }
+    }
+
+    async fn take_candidate(&self) -> Option<Candidate> {
+        if let Some(candidate) = self.next_candidate() {
+            return Some(candidate);
+        }
+        // All were tried. While the upload runs, one of them may come back.
+        self.feed.whole().await?;
+        self.change(|board| {
+            if !std::mem::replace(&mut board.tried_again, true) {
+                let failed = std::mem::take(&mut board.failed);
+                let (up, down) =
+                    failed.into_iter().partition(|server| self.courier.transfer.is_up(server));
+                let again = |server| Candidate { server, by: By::Pushing };
+                board.failed = down;
+                board.next = Vec::into_iter(up).map(again).collect();
+            }
+        });
+        self.next_candidate()
+    }
+
+    fn next_candidate(&self) -> Option<Candidate> {
+        let mut board = self.board();
+        let candidate = board.next.pop_front()?;
+        board.running.push(candidate.server.clone());
+        Some(candidate)
+    }
+
+    /// Gets one server to have a copy.
+    async fn lane(self: &Arc<Self>, candidate: &Candidate) -> Result<Receipt, LaneError> {
+        let (transfer, server) = (&self.courier.transfer, &candidate.server);
+        if let By::Vouching = candidate.by {
+            let digest = self.feed.whole().await.ok_or(LaneError::GivenUp)?;
+            if let Some(receipt) = transfer.vouch(server, &digest, self.feed.size()).await? {
+                return Ok(receipt);
+            }
+        }
+        if self.feed.is_gathered() {
+            let digest = self.feed.whole().await.ok_or(LaneError::GivenUp)?;
+            let receipt = async {
+                let payload = self.feed.gathered();
+                Ok(transfer.whole(server, &payload, &digest).await?)
+            };
+            return self.patiently(receipt).await;
+        }
+        let push = transfer.push(server, self.feed.size()).await?;
+        self.send(push).await
+    }
+
+    async fn send(self: &Arc<Self>, mut push: Push) -> Result<Receipt, LaneError> {
+        let mut cursor = self.feed.cursor(&self.courier.seams, &self.courier.buffers);
+        loop {
+            match cursor.next(push.most()).await? {
+                Next::Piece(piece) => {
+                    let sent = timeout(LANE_STALL, push.data(&piece)).await;
+                    sent.map_err(|_late| LaneError::Stalled)?.map_err(TransferError::from)?;
+                }
+                Next::End(digest) => {
+                    drop(cursor);
+                    let receipt = async { Ok(push.end(digest).await?) };
+                    return self.patiently(receipt).await;
+                }
+                Next::GivenUp => {
+                    if let Err(error) = push.abort().await {
+                        tracing::debug!(%error, "a peer was not told that a payload was given up");
+                    }
+                    return Err(LaneError::GivenUp);
+                }
+            }
+        }
+    }
+
+    /// Waits for a receipt; has another server asked for a copy beside this one if it takes long.
+    async fn patiently(
+        self: &Arc<Self>,
+        receipt: impl Future<Output = Result<Receipt, LaneError>>,
+    ) -> Result<Receipt, LaneError> {
+        tokio::pin!(receipt);
+        match timeout(RECEIPT_PATIENCE, &mut receipt).await {
+            Ok(receipt) => receipt,
+            Err(_late) => {
+                tracing::warn!("a peer takes long to sync its copy; the next server is asked too");
+                self.start_slot();
+                receipt.await
+            }
+        }
+    }
+
+    /// A server has a copy: it is for the commit, or, after that, for the record.
+    async fn settle(&self, receipt: Receipt) {
+        let mut committed = None;
+        self.change(|board| {
+            board.running.retain(|running| *running != receipt.server);
+            match &board.committed {
+                Some(record) => committed = Some(record.clone()),
+                None => board.receipts.push(receipt.clone()),
+            }
+        });
+        if let Some((file, version)) = committed {
+            add_copy(&self.courier, &file, version, receipt).await;
+        }
+    }
+
+    fn withdraw(&self, server: &ServerName) -> Option<Receipt> {
+        let mut board = self.board();
+        let at = board.receipts.iter().position(|receipt| receipt.server == *server)?;
+        Some(board.receipts.remove(at))
+    }
+
+    /// A server's receipt was good for nothing: the next candidate's turn.
+    fn replace(self: &Arc<Self>, server: ServerName) {
+        self.change(|board| board.failed.push(server));
+        self.start_slot();
+    }
+
+    async fn until<T>(&self, look: impl Fn(&Board) -> Option<T>) -> T {
+        let mut changed = self.changed.subscribe();
+        loop {
+            if let Some(found) = look(&self.board()) {
+                return found;
+            }
+            drop(changed.changed().await); // the sender is here
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Board)) {
+        change(&mut self.board());
+        self.changed.send_replace(());
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A task that may yet bring a receipt; however it ends, it counts no more.
+struct Slot(Arc<Lanes>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.change(|board| {
+            board.slots -= 1;
+            if board.slots == 0 {
+                board.permit = None;
+            }
+        });
+    }
+}
+
+async fn add_copy(courier: &Courier, file: &File, version: Version, receipt: Receipt) {
+    let server = receipt.server.clone();
+    match courier.add_copy(file, version, receipt).await {
+        Ok(added) => tracing::debug!(%server, ?added, "a copy was made after its deposit's answer"),
+        // It stays wanted, and that server looks for it again.
+        Err(error) => tracing::warn!(%server, %error, "cannot list a copy"),
+    }
+}
+
+/// A copy was not made on one server.
+#[derive(Debug, thiserror::Error)]
+enum LaneError {
+    #[error("the payload was given up")]
+    GivenUp,
+    #[error("it did not take a piece within {} s", LANE_STALL.as_secs())]
+    Stalled,
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    #[error(transparent)]
+    CannotRead(#[from] CannotRead),
+}

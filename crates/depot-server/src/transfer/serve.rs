@@ -1,0 +1,294 @@
+//! The other end of a transfer: what this server does for its peers. It stores bytes that it has
+//! hashed itself, vouches for copies that it has, and sends verified ones. It passes nothing on.
+//!
+//! Memory is the pool's: with a lease, pieces of 256 KiB, one being received while the one before is
+//! with the disk; without, pieces of 64 KiB.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use depot_protocol::Digest;
+use tokio::sync::oneshot;
+
+use super::message::{self, DATA, Message};
+use super::{Arrivals, Courier, No, WHOLE_MAX};
+use crate::buffers::{Buffers, LARGE};
+use crate::cluster::members::Members;
+use crate::cluster::{Conversation, LinkError, Peer, Serve};
+use crate::custody::Custody;
+use crate::seams::{Seams, blocking};
+use crate::volume::layout::CHUNK;
+use crate::volume::{Blob, BlobError, Seal, Sealed, Staging, VolumeError};
+
+/// A peer pushes as its client sends, and pulls as its client takes: that may pause for 30 s, or it
+/// is cut.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Serves transfers to peers.
+pub struct TransferService {
+    seams: Seams,
+    custody: Arc<Custody>,
+    buffers: Buffers,
+    arrivals: Arrivals,
+    witness: bool,
+}
+
+/// A payload that is being taken.
+enum Incoming {
+    Idle(Box<Staging>),
+    /// Its last piece is on its way to the disk.
+    Writing(Writing),
+}
+
+type Writing = oneshot::Receiver<Result<Staging, VolumeError>>;
+/// A piece on its way from it.
+type Reading = oneshot::Receiver<(Result<Bytes, BlobError>, Blob)>;
+
+#[async_trait]
+impl Serve for TransferService {
+    async fn serve(
+        &self,
+        peer: &Peer,
+        first: Bytes,
+        conversation: &mut Conversation,
+    ) -> Result<(), LinkError> {
+        if peer.name.is_none() {
+            return Err(out_of_step("an operator asks for a transfer"));
+        }
+        match parse(first)? {
+            Message::Push { size } => self.take(size, conversation).await,
+            Message::Whole { payload, digest } => {
+                let taken = self.take_whole(payload, digest).await;
+                self.answer(taken, conversation).await
+            }
+            Message::Vouch { digest, size } => {
+                let vouched = self.vouch(digest, size).await;
+                self.answer(vouched, conversation).await
+            }
+            Message::Pull { digest, size, offset, most } => {
+                self.give((digest, size), offset, most as usize, conversation).await
+            }
+            other => Err(out_of_step(&format!("{other:?} begins nothing"))),
+        }
+    }
+}
+
+impl TransferService {
+    /// Over this server's volume, where it is no witness.
+    pub fn new(courier: Courier, members: &Members) -> Self {
+        let witness = members.get(members.me()).is_some_and(|me| me.witness);
+        let Courier { seams, custody, buffers, arrivals, .. } = courier;
+        TransferService { seams, custody, buffers, arrivals, witness }
+    }
+
+    /// Takes a payload as it comes.
+    async fn take(&self, size: u64, conversation: &mut Conversation) -> Result<(), LinkError> {
+        let staging = match self.stage(size).await {
+            Ok(staging) => staging,
+            Err(no) => return refuse(conversation, no).await,
+        };
+        let _arrival = self.arrivals.begin(size);
+        let lease = self.buffers.try_lease();
+        let most = if lease.is_some() { LARGE } else { CHUNK as usize };
+        message::send(conversation, &Message::Ready { most: most as u32 }).await?;
+        let mut missing = size;
+        let mut payload = Incoming::Idle(Box::new(staging));
+        loop {
+            // While it is with the disk, the next piece comes.
+            let said = parse(conversation.receive(PAUSE).await?)?;
+            let staging = match payload.back().await {
+                Ok(staging) => staging,
+                Err(no) => {
+                    refuse(conversation, no).await?;
+                    return Err(out_of_step("more is on its way than can be taken"));
+                }
+            };
+            match said {
+                Message::Data(piece) if piece.len() <= most && piece.len() as u64 <= missing => {
+                    missing -= piece.len() as u64;
+                    payload = Incoming::Writing(self.write(staging, piece));
+                }
+                Message::End { digest } => {
+                    let sealed = self.run(move || staging.seal(&digest)).await;
+                    return self.answer(sealed.and_then(sealing), conversation).await;
+                }
+                Message::Abort => return self.run(move || drop(staging)).await.or(Ok(())),
+                other => {
+                    return Err(out_of_step(&format!("{other:?}, and {missing} bytes missing")));
+                }
+            }
+        }
+    }
+
+    fn write(&self, mut staging: Staging, piece: Bytes) -> Writing {
+        blocking::start(&self.seams.blocking, move || staging.append(&piece).map(|()| staging))
+    }
+
+    /// Takes a small payload.
+    async fn take_whole(&self, payload: Bytes, digest: Digest) -> Result<Sealed, No> {
+        if payload.len() as u64 > WHOLE_MAX {
+            return Err(No::WrongHash);
+        }
+        let mut staging = self.stage(payload.len() as u64).await?;
+        let seal = move || staging.append(&payload).and_then(|()| staging.seal(&digest));
+        self.run(seal).await.and_then(sealing)
+    }
+
+    async fn stage(&self, size: u64) -> Result<Staging, No> {
+        if self.witness {
+            return Err(No::Witness);
+        }
+        match self.custody.stage(size).await {
+            Ok(staged) => staged.map_err(|error| not_stored(&error)),
+            Err(error) => {
+                tracing::error!(%error, "cannot make room for a peer's payload");
+                Err(No::Fault)
+            }
+        }
+    }
+
+    /// Vouches for a copy under this server's current sweep.
+    async fn vouch(&self, digest: Digest, size: u64) -> Result<Sealed, No> {
+        match self.custody.vouch(digest, size).await {
+            Ok(Ok(sealed)) => sealed.ok_or(No::Absent),
+            Ok(Err(error)) => Err(not_read(&self.custody, &error, &digest, size)),
+            Err(error) => Err(fault(&error)),
+        }
+    }
+
+    /// Sends a copy, each chunk verified before; the next piece is read while one is sent.
+    async fn give(
+        &self,
+        (digest, size): (Digest, u64),
+        mut offset: u64,
+        most: usize,
+        conversation: &mut Conversation,
+    ) -> Result<(), LinkError> {
+        conversation.set_stall(PAUSE);
+        let lease = self.buffers.try_lease();
+        let most = most.min(if lease.is_some() { LARGE } else { CHUNK as usize });
+        let custody = Arc::clone(&self.custody);
+        // One job for both: a small copy needs no other.
+        let open = move || match custody.volume.open_blob(&digest, size) {
+            Ok(Some(mut blob)) => Ok((blob.read(offset, most), blob)),
+            Ok(None) => Err(No::Absent),
+            Err(error) => Err(not_read(&custody, &error, &digest, size)),
+        };
+        let (mut piece, mut blob) = match self.run(open).await.and_then(|opened| opened) {
+            Ok(opened) => opened,
+            Err(no) => return refuse(conversation, no).await,
+        };
+        loop {
+            let sent = match piece {
+                Ok(piece) => piece,
+                Err(error) => {
+                    let no = not_read(&self.custody, &error, &digest, size);
+                    return refuse(conversation, no).await;
+                }
+            };
+            offset += sent.len() as u64;
+            if offset == size {
+                if !sent.is_empty() {
+                    conversation.send(&[&[DATA], &sent]).await?;
+                }
+                return message::send(conversation, &Message::End { digest }).await;
+            }
+            let ahead = self.read(blob, offset, most);
+            conversation.send(&[&[DATA], &sent]).await?;
+            (piece, blob) = match ahead.await {
+                Ok(read) => read,
+                Err(_) => return refuse(conversation, fault(&blocking::Lost)).await,
+            };
+        }
+    }
+
+    fn read(&self, mut blob: Blob, offset: u64, most: usize) -> Reading {
+        blocking::start(&self.seams.blocking, move || (blob.read(offset, most), blob))
+    }
+
+    /// Gives a receipt. Where it can't be delivered, perhaps no record comes to list the copy.
+    async fn answer(
+        &self,
+        sealed: Result<Sealed, No>,
+        conversation: &mut Conversation,
+    ) -> Result<(), LinkError> {
+        match sealed {
+            Ok(sealed) => {
+                let receipt = Message::Receipt(self.custody.receipt(&sealed));
+                let sent = message::send(conversation, &receipt).await;
+                if sent.is_err() {
+                    self.custody.let_go(sealed.digest());
+                }
+                sent
+            }
+            Err(no) => refuse(conversation, no).await,
+        }
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, No> {
+        blocking::run(&self.seams.blocking, work).await.map_err(|lost| fault(&lost))
+    }
+}
+
+fn sealing(sealed: Result<Seal, VolumeError>) -> Result<Sealed, No> {
+    match sealed {
+        Ok(Seal::Done(sealed)) => Ok(sealed),
+        Ok(Seal::WrongHash) => Err(No::WrongHash),
+        Err(error) => Err(not_stored(&error)),
+    }
+}
+
+impl Incoming {
+    /// The payload, its last piece written.
+    async fn back(self) -> Result<Staging, No> {
+        match self {
+            Incoming::Idle(staging) => Ok(*staging),
+            Incoming::Writing(writing) => match writing.await {
+                Ok(staging) => staging.map_err(|error| not_stored(&error)),
+                Err(_) => Err(fault(&blocking::Lost)),
+            },
+        }
+    }
+}
+
+/// What a peer is told whose payload can't be stored. The volume has logged its faults.
+fn not_stored(error: &VolumeError) -> No {
+    match error {
+        VolumeError::Full => No::Full,
+        VolumeError::Suspect => No::ReadOnly,
+        VolumeError::Fault { .. } => fault(error),
+    }
+}
+
+/// What a peer is told that asks for a copy which can't be read. A bad one goes into quarantine.
+fn not_read(custody: &Arc<Custody>, error: &BlobError, digest: &Digest, size: u64) -> No {
+    if !error.condemns() {
+        return fault(error);
+    }
+    tracing::error!(blob = %digest, %error, "a peer asked for a copy that is bad");
+    custody.condemn(*digest, size);
+    No::Bad
+}
+
+fn fault(error: &(impl std::error::Error + ?Sized)) -> No {
+    tracing::error!(%error, "cannot do what a peer asks for");
+    No::Fault
+}
+
+async fn refuse(conversation: &mut Conversation, no: No) -> Result<(), LinkError> {
+    message::send(conversation, &Message::Refused(no)).await
+}
+
+fn parse(frame: Bytes) -> Result<Message, LinkError> {
+    Message::parse(frame).map_err(|_unknown| out_of_step("what is no message"))
+}
+
+fn out_of_step(what: &str) -> LinkError {
+    LinkError::Broken(io::Error::new(io::ErrorKind::InvalidData, what.to_owned()))
+}
