@@ -130,7 +130,8 @@ impl Site {
     ) -> Result<LinkIdentity, StartError> {
         let (incarnation, start) = (identity.incarnation, number.counter());
         let (met, blocking) = (Met::new(Arc::clone(&self.disk)), Arc::clone(&self.seams.blocking));
-        let load = move || Starts::load(incarnation, start, Arc::new(met), blocking);
+        let process = u32::from_le_bytes(self.seams.entropy.bytes());
+        let load = move || Starts::load(incarnation, start, process, Arc::new(met), blocking);
         let starts = blocking::run(&self.seams.blocking, load).await?.map_err(StartError::Met)?;
         Ok(LinkIdentity {
             cluster: Some(identity.cluster),
