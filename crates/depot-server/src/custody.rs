@@ -143,14 +143,21 @@ impl Custody {
     pub fn condemn(self: &Arc<Self>, digest: Digest) {
         let custody = Arc::clone(self);
         drop(blocking::start(&self.seams.blocking, move || {
-            let judged = custody.volume.condemn(&digest);
-            if let Err(error) = judged.map(|verdict| custody.conclude(digest, verdict)) {
+            if let Err(error) = custody.judge(digest) {
                 tracing::error!(blob = %digest, %error, "cannot judge a copy that is said to be bad");
             }
         }));
     }
 
-    /// The same where a copy was read up to `at` and was bad there; blocks, and says what it is.
+    /// Reads a copy whole and says what it is, with all that follows from it: a bad one goes into
+    /// quarantine, and the catalogue hears of it. Blocks.
+    pub fn judge(&self, digest: Digest) -> io::Result<Verdict> {
+        let verdict = self.volume.condemn(&digest)?;
+        self.conclude(digest, verdict);
+        Ok(verdict)
+    }
+
+    /// The same for one that was read up to `at` and was bad there. Blocks.
     pub fn condemn_at(&self, digest: Digest, at: u64) -> io::Result<Verdict> {
         let verdict = self.volume.condemn_at(&digest, at)?;
         self.conclude(digest, verdict);

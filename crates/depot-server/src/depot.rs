@@ -96,10 +96,9 @@ impl Depot {
         size: u64,
         taken: &[ServerName],
     ) -> Vec<ServerName> {
-        let key = [namespace.as_bytes(), name.as_str().as_bytes()].concat();
         let taken: Vec<_> = taken.iter().filter_map(|name| self.members.get(name)).collect();
         let fit = self.courier.transfer.fit(size);
-        let ranked = placement::rank(&self.members, &key, &taken, fit);
+        let ranked = placement::rank(&self.members, &namespace.key(name), &taken, fit);
         ranked.into_iter().map(|member| member.name.clone()).collect()
     }
 

@@ -80,8 +80,25 @@ pub struct Status {
     pub room: u64,
     /// Whether the volume is read-only after a disk fault.
     pub suspect: bool,
+    /// What is done for its copies; none in a depot of one, or while it waits.
+    pub repair: Option<RepairStatus>,
     /// How far its copies were read again; none while it waits.
     pub scrub: Option<ScrubStatus>,
+}
+
+/// What a server does for copies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepairStatus {
+    /// How many copies it shall have and has not, as far as it knows.
+    pub missing: u64,
+    /// Whether there are more than it knows.
+    pub more: bool,
+    /// How many of them it fetches now.
+    pub running: u64,
+    /// How many it has made since it started.
+    pub healed: u64,
+    /// How many records lacked copies when all were last looked at; told by the leader only.
+    pub lacking: Option<u64>,
 }
 
 /// The catalogue as one server sees it.

@@ -143,6 +143,16 @@ impl Volume {
         Ok(volume)
     }
 
+    /// Whether all of its folders are there and can be read, and the marker that lies among them: if
+    /// so, what is missing is missing, and not a mount that is gone.
+    pub fn check_whole(&self) -> io::Result<()> {
+        check_folders(&*self.disk)?;
+        for shard in (0..=u8::MAX).map(layout::shard) {
+            self.disk.list(&shard)?;
+        }
+        self.disk.open(&layout::blobs().join("MARKER"), OpenMode::Read).map(drop)
+    }
+
     /// How many bytes may still be stored before the reserve is touched.
     pub fn room(&self) -> io::Result<u64> {
         let space = self.disk.space()?;

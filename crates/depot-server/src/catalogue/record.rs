@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use depot_protocol::{ClientId, Digest, FileSize, ReplicaCount, ServerName, UtcSeconds};
+use depot_protocol::{ClientId, Digest, FileName, FileSize, ReplicaCount, ServerName, UtcSeconds};
 use sha2::{Digest as _, Sha256};
 
 /// A client's own space of names: SHA-256("depot namespace 1" || cluster id || the id's 16 bytes).
@@ -29,6 +29,11 @@ impl Namespace {
     /// Its bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// A file of it, as placement knows it.
+    pub fn key(&self, name: &FileName) -> Vec<u8> {
+        [self.as_bytes(), name.as_str().as_bytes()].concat()
     }
 }
 

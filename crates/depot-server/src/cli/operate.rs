@@ -1,6 +1,8 @@
 //! The operator's commands: found a cluster, see how it is, admit a server, have copies read again.
 //! They are clients of the peer ports that the configuration names; nothing of theirs happens in this process.
 
+mod status;
+
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -11,9 +13,7 @@ use crate::cluster::members::Members;
 use crate::cluster::{ClusterId, Proven};
 use crate::config::{Config, Selection, Server};
 use crate::exit::Exit;
-use crate::operator::{
-    self, AskError, BadCopy, Founding, MemberStatus, Question, Reply, ScrubStatus, Status,
-};
+use crate::operator::{self, AskError, Founding, MemberStatus, Question, Reply, Status};
 use crate::seams::Seams;
 use crate::telemetry;
 
@@ -153,7 +153,7 @@ impl Operator {
             match asked {
                 Ok((met, status)) => {
                     reached += 1;
-                    describe(server, &met, &status, &mut output)?;
+                    status::describe(server, &met, &status, &mut output)?;
                 }
                 Err(error) => {
                     writeln!(output, "{}: not reached: {}", server.name, telemetry::chain(&error))?;
@@ -329,80 +329,6 @@ fn unexpected(server: &Server, reply: Reply) -> Failed {
         }
         _ => format!("the server {} answered something else than it was asked", server.name),
     })
-}
-
-fn describe(
-    server: &Server,
-    met: &Proven,
-    status: &Status,
-    output: &mut impl Write,
-) -> io::Result<()> {
-    let name = &server.name;
-    let Some(cluster) = &met.cluster else {
-        return writeln!(output, "{name}: waits to be founded (init) or admitted (admit)");
-    };
-    write!(output, "{name}: cluster {}, incarnation {}", hex(cluster), met.start.incarnation)?;
-    write!(output, ", up {}", seconds(status.uptime))?;
-    write!(output, ", room {}", bytesize::ByteSize(status.room).display().iec())?;
-    if status.suspect {
-        write!(output, ", READ-ONLY after a disk fault until a scrub has passed")?;
-    }
-    writeln!(output)?;
-    if let Some(catalogue) = &status.catalogue {
-        let leader = catalogue.leader.as_deref().unwrap_or("nobody");
-        let quorum = if catalogue.quorum { "a majority answers" } else { "NO MAJORITY" };
-        let members = catalogue.members.iter().map(|member| match member.votes {
-            true => member.server.clone(),
-            false => format!("{} (catching up)", member.server),
-        });
-        writeln!(
-            output,
-            "  catalogue: {leader} leads in term {}, {quorum}, applied up to {}, voters: {}",
-            catalogue.term,
-            catalogue.applied,
-            members.collect::<Vec<_>>().join(", ")
-        )?;
-    }
-    if let Some(scrub) = &status.scrub {
-        describe_scrub(scrub, output)?;
-    }
-    for peer in &status.peers {
-        let (name, since) = (&peer.name, seconds(peer.since));
-        match &peer.why {
-            _ if peer.up => write!(output, "  {name}: up for {since}")?,
-            Some(why) => write!(output, "  {name}: DOWN for {since}: {why}")?,
-            None => write!(output, "  {name}: DOWN for {since}")?,
-        }
-        match peer.room {
-            Some(room) => writeln!(output, ", room {}", bytesize::ByteSize(room).display().iec())?,
-            None => writeln!(output)?,
-        }
-    }
-    Ok(())
-}
-
-fn describe_scrub(scrub: &ScrubStatus, output: &mut impl Write) -> io::Result<()> {
-    let percent = |shard: u8| u32::from(shard) * 100 / 256;
-    let (round, read) = (scrub.rounds + 1, percent(scrub.shard));
-    write!(output, "  scrub: round {round} at {read} % since {}", seconds(scrub.began))?;
-    write!(output, ", new copies {} ago", seconds(scrub.fresh))?;
-    if let Some(shard) = scrub.pass {
-        write!(output, ", reading everything now: {} %", percent(shard))?;
-    }
-    write!(output, ", {} read since the start", scrub.read)?;
-    match scrub.bad {
-        0 => write!(output, ", none was ever bad")?,
-        bad => write!(output, ", BAD so far: {bad}")?,
-    }
-    for BadCopy { digest, ago } in &scrub.found {
-        let prefix: String = digest.chars().take(12).collect();
-        write!(output, ", {prefix} {} ago", seconds(*ago))?;
-    }
-    writeln!(output)
-}
-
-fn seconds(seconds: u64) -> humantime::FormattedDuration {
-    humantime::format_duration(Duration::from_secs(seconds))
 }
 
 fn hex(id: &[u8; 16]) -> uuid::fmt::Simple {

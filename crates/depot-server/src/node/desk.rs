@@ -15,8 +15,11 @@ use crate::cluster::{Conversation, LinkError, Links, Peer, Serve};
 use crate::custody::Custody;
 use crate::home::{Found, Home, Identity, Vacant};
 use crate::operator::{
-    self, CatalogueStatus, Founding, MemberStatus, PeerStatus, Question, Reply, Status,
+    self, CatalogueStatus, Founding, MemberStatus, PeerStatus, Question, RepairStatus, Reply,
+    Status,
 };
+use crate::repair::Repair;
+use crate::repair::heal::Healing;
 use crate::repair::scrub::Scrubber;
 use crate::seams::{Disk, Seams, blocking};
 use crate::telemetry;
@@ -41,6 +44,7 @@ struct Open {
     catalogue: Arc<RaftCatalogue>,
     custody: Arc<Custody>,
     links: Option<Arc<Links>>,
+    repair: Option<Arc<Repair>>,
     scrubber: Arc<Scrubber>,
 }
 
@@ -64,10 +68,11 @@ impl Desk {
         catalogue: Arc<RaftCatalogue>,
         custody: Arc<Custody>,
         links: Option<Arc<Links>>,
+        repair: Option<Arc<Repair>>,
         scrubber: Arc<Scrubber>,
     ) {
         // A server comes to serve once in its life.
-        drop(self.open.set(Open { catalogue, custody, links, scrubber }));
+        drop(self.open.set(Open { catalogue, custody, links, repair, scrubber }));
     }
 
     async fn answer(&self, question: Question) -> Reply {
@@ -116,9 +121,10 @@ impl Desk {
             peers: Vec::new(),
             room: 0,
             suspect: false,
+            repair: None,
             scrub: None,
         };
-        let Some(Open { catalogue, custody, links, scrubber }) = self.open.get() else {
+        let Some(Open { catalogue, custody, links, repair, scrubber }) = self.open.get() else {
             return status;
         };
         let now = catalogue.status();
@@ -146,6 +152,11 @@ impl Desk {
             room: peer.free,
         });
         status.peers = peers.collect();
+        status.repair = repair.as_ref().map(|repair| {
+            let Healing { missing, more, running, healed } = repair.healer.status();
+            let lacking = catalogue.leads().then(|| repair.planner.lacking());
+            RepairStatus { missing: missing as u64, more, running: running as u64, healed, lacking }
+        });
         let volume = Arc::clone(&custody.volume);
         status.suspect = volume.faults() > 0;
         status.scrub = Some(scrubber.status());

@@ -17,9 +17,8 @@ use crate::config::Settings;
 use crate::custody::Custody;
 use crate::depot::{Depot, STRAGGLERS};
 use crate::home::Found;
-use crate::repair::heal::Healer;
 use crate::repair::scrub::Scrubber;
-use crate::repair::{housekeeping, lost, sweep};
+use crate::repair::{self, Repair, housekeeping, lost, reconcile, sweep};
 use crate::seams::{Disk, Seams, blocking};
 use crate::session::Shared;
 use crate::start_number::StartNumber;
@@ -110,13 +109,13 @@ impl Site {
         self.door.set_service(Service::Transfer, transfers as _);
         let scrubber = self.scrubber(&seams, &custody).await?;
         self.tasks.spawn(Arc::clone(&scrubber).run(self.tasks.clone()));
-        self.work(&seams, &courier, number, events, links.as_deref());
+        let repair = self.work(&seams, &courier, number, events, links.as_ref());
         let depot = Arc::new(self.depot(courier));
         if let Some(links) = &links {
             // Set once: a server comes to serve once in its life.
             drop(self.links.set(Arc::clone(links)));
         }
-        self.desk.open(catalogue, custody, links, scrubber);
+        self.desk.open(catalogue, custody, links, repair, scrubber);
         drop(self.shared.depot.set(depot));
         Ok(())
     }
@@ -218,38 +217,17 @@ impl Site {
         courier: &Courier,
         number: StartNumber,
         events: mpsc::Receiver<Event>,
-        links: Option<&Links>,
-    ) {
+        links: Option<&Arc<Links>>,
+    ) -> Option<Arc<Repair>> {
         let (tasks, custody) = (&self.tasks, &courier.custody);
-        let healer = Healer::new(courier.clone(), self.members.me().clone());
-        if let Some(links) = links {
-            tasks.spawn(Arc::clone(&healer).run(links.changes(), tasks.clone()));
-        }
-        tasks.spawn(hear(events, Arc::clone(custody), healer, tasks.clone()));
+        let start =
+            |links| Repair::start(courier, &self.members, links, &self.settings.cluster, tasks);
+        let repair = links.map(start);
+        tasks.spawn(repair::hear(events, courier.clone(), repair.clone(), tasks.clone()));
         tasks.spawn(lost::run(Arc::clone(custody), tasks.clone()));
         tasks.spawn(sweep::run(Arc::clone(custody), seams.clone(), tasks.clone()));
+        tasks.spawn(reconcile::run(Arc::clone(custody), seams.clone(), tasks.clone()));
         tasks.spawn(housekeeping::run(Arc::clone(custody), seams.clone(), number, tasks.clone()));
-    }
-}
-
-/// Passes on what the catalogue tells this server.
-async fn hear(
-    mut events: mpsc::Receiver<Event>,
-    custody: Arc<Custody>,
-    healer: Arc<Healer>,
-    tasks: Tasks,
-) {
-    loop {
-        let event = tokio::select! {
-            event = events.recv() => event,
-            () = tasks.stopping().cancelled() => return,
-        };
-        match event {
-            Some(Event::Released(digest)) => custody.let_go(digest),
-            Some(Event::Wanted { namespace, name }) => healer.want(namespace, name),
-            Some(Event::Surplus { .. } | Event::Servers) => {}
-            Some(Event::LookAtAll) => healer.look_at_all(),
-            None => return,
-        }
+        repair
     }
 }

@@ -2,22 +2,27 @@
 //!
 //! A record that lists this server as wanted says so. It is heard of when the catalogue applies it
 //! ([`Healer::want`]); all records are looked through at start, when something was missed
-//! ([`Healer::look_at_all`]). Each copy is pulled, hashed, sealed, and then listed by its record; a few at once. What
-//! can't be had is tried again later, ever less often, and when a peer comes up; what is no longer wanted is forgotten.
+//! ([`Healer::look_at_all`]). Each copy is pulled, hashed, sealed, read again from the disk, and then
+//! listed by its record; a few at once. What can't be had is tried again later, ever less often, and
+//! when a peer comes up; what is no longer wanted is forgotten. Where enough others have copies
+//! meanwhile, this server leaves the record instead.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use depot_protocol::{FileName, ServerName};
+use depot_protocol::{Digest, FileName, ServerName};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::catalogue::{Namespace, Record, View};
+use super::surplus::{leave, others_suffice};
+use crate::catalogue::{Namespace, Record, Servers, View};
 use crate::custody::{Custody, CustodyError};
+use crate::seams::blocking;
 use crate::tasks::Tasks;
 use crate::transfer::{Added, Courier, FetchError, File};
-use crate::volume::Sealed;
+use crate::volume::{Sealed, Verdict};
 
 /// So many copies are fetched at once.
 const AT_ONCE: usize = 4;
@@ -42,6 +47,21 @@ pub struct Healer {
     wanted: Mutex<Wanted>,
     /// Wakes [`Healer::run`].
     wake: Notify,
+    /// How many copies were made.
+    healed: AtomicU64,
+}
+
+/// How the healer is, for operators.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Healing {
+    /// How many wanted copies are known and not here.
+    pub missing: usize,
+    /// Whether there are more than are known.
+    pub more: bool,
+    /// How many of them are being fetched now.
+    pub running: usize,
+    /// How many were made since the start.
+    pub healed: u64,
 }
 
 #[derive(Debug, Default)]
@@ -74,7 +94,18 @@ impl Healer {
     /// For this server.
     pub fn new(courier: Courier, me: ServerName) -> Arc<Self> {
         let wanted = Mutex::new(Wanted { look_at_all: true, ..Wanted::default() });
-        Arc::new(Healer { courier, me, wanted, wake: Notify::new() })
+        Arc::new(Healer { courier, me, wanted, wake: Notify::new(), healed: AtomicU64::new(0) })
+    }
+
+    /// How it is.
+    pub fn status(&self) -> Healing {
+        let wanted = self.wanted();
+        Healing {
+            missing: wanted.files.len() + wanted.running.len(),
+            more: wanted.missed,
+            running: wanted.running.len(),
+            healed: self.healed.load(Ordering::Relaxed),
+        }
     }
 
     /// A record lists this server as wanted.
@@ -163,14 +194,17 @@ impl Healer {
     /// Has this server hold one copy, and the record list it.
     async fn heal(&self, key: &Key) -> Tried {
         let (namespace, name) = key;
-        let record = match self.record(key).await {
-            Ok(Some(record)) if record.wants(&self.me) => record,
+        let (record, servers) = match self.record(key).await {
+            Ok((Some(record), servers)) if record.wants(&self.me) => (record, servers),
             Ok(_) => return Tried::Settled,
             Err(error) => {
                 tracing::warn!(%error, "cannot look at a record that wants a copy here");
                 return Tried::Later;
             }
         };
+        if others_suffice(&record, &servers, &self.me) {
+            return self.leave(key, &record).await;
+        }
         let (digest, size) = (record.digest, record.size.get());
         let file = File { namespace: *namespace, name: name.clone(), digest, size };
         let receipt = match self.copy(&record).await {
@@ -183,6 +217,7 @@ impl Healer {
         match self.courier.add_copy(&file, record.version, receipt).await {
             Ok(added) => {
                 tracing::info!(blob = %digest, ?added, "a wanted copy is here");
+                self.healed.fetch_add(1, Ordering::Relaxed);
                 if added == Added::Needless {
                     self.courier.custody.let_go(digest);
                 }
@@ -195,13 +230,26 @@ impl Healer {
         }
     }
 
+    /// Others have made the copies meanwhile.
+    async fn leave(&self, (namespace, name): &Key, record: &Record) -> Tried {
+        let custody = &self.courier.custody;
+        match leave(custody, (namespace, name), record).await {
+            Ok(true) => Tried::Settled,
+            Ok(false) => Tried::Later,
+            Err(error) => {
+                tracing::info!(blob = %record.digest, %error, "cannot leave a record now");
+                Tried::Later
+            }
+        }
+    }
+
     /// This server's copy: one that is here already (a lane brought it, or another record has it),
     /// else one from a holder.
     async fn copy(&self, record: &Record) -> Result<Sealed, HealError> {
         let (digest, size) = (record.digest, record.size.get());
         match self.courier.custody.vouch(digest, size).await? {
-            Ok(Some(sealed)) => return Ok(sealed),
-            Ok(None) => {}
+            Ok(Some(sealed)) if self.is_good(digest).await? => return Ok(sealed),
+            Ok(_) => {}
             Err(error) => {
                 tracing::error!(blob = %digest, %error, "this server's copy is bad; another is fetched");
             }
@@ -213,12 +261,25 @@ impl Healer {
         let holders = record.confirmed().map(|(holder, _)| holder);
         let mut holders: Vec<_> = holders.filter(|holder| **holder != self.me).cloned().collect();
         holders.sort_by_key(|holder| !transfer.is_up(holder));
-        Ok(self.courier.fetch((digest, size), &holders).await?)
+        let sealed = self.courier.fetch((digest, size), &holders).await?;
+        // A copy was repaired when it was read again.
+        match self.is_good(digest).await? {
+            true => Ok(sealed),
+            false => Err(HealError::Bad),
+        }
     }
 
-    async fn record(&self, key: &Key) -> Result<Option<Record>, CustodyError> {
+    /// Reads this server's copy again, all of it. A bad one goes into quarantine.
+    async fn is_good(&self, digest: Digest) -> Result<bool, CustodyError> {
+        let custody = Arc::clone(&self.courier.custody);
+        let judged = blocking::run(&self.courier.seams.blocking, move || custody.judge(digest));
+        Ok(judged.await?? == Verdict::Good)
+    }
+
+    async fn record(&self, key: &Key) -> Result<(Option<Record>, Servers), CustodyError> {
         let (namespace, name) = key.clone();
-        let look = move |view: &View, _: &Custody| view.get(&namespace, &name);
+        let look =
+            move |view: &View, _: &Custody| Ok((view.get(&namespace, &name)?, view.servers()?));
         self.courier.custody.ask(look).await
     }
 
@@ -278,4 +339,6 @@ enum HealError {
     Fetch(#[from] FetchError),
     #[error("a peer may be pushing it right now")]
     Arriving,
+    #[error("it was fetched, and the disk does not give it back as it was")]
+    Bad,
 }

@@ -5,8 +5,8 @@
 //! * **At once**: everything, after a disk fault (when it has read all of it and found it good the
 //!   volume takes payloads again) and when an operator says so.
 //!
-//! A copy that is bad, and one that a record lists and that is nowhere, goes to
-//! [`Custody::condemn_at`]. The first two leave the disk to others for four fifths of the time, and
+//! A copy that is bad goes to [`Custody::condemn_at`]; what records list and is nowhere is for
+//! `reconcile`, which a pass over everything ends with. The first two leave the disk to others for four fifths of the time, and
 //! count this server's running time; where they are is kept in the data folder.
 
 mod position;
@@ -19,6 +19,7 @@ use std::time::Duration;
 use depot_protocol::Digest;
 use tokio::sync::Notify;
 
+use super::reconcile;
 use crate::catalogue::{Incarnation, Version, View};
 use crate::config::VolumeSettings;
 use crate::custody::{Custody, CustodyError};
@@ -169,15 +170,14 @@ impl Scrubber {
         let mark = self.custody.ask(|view: &View, _: &Custody| view.applied()).await?;
         tokio::time::sleep(LANES).await;
         let since = Version(self.state().position.mark);
-        self.listed(since, Some(Pace::gentle())).await?;
+        self.listed(since, &mut Pace::gentle()).await?;
         let position = &mut self.state().position;
         (position.mark, position.fresh) = (mark, began);
         Ok(())
     }
 
-    /// Looks for the copies of records that are younger than `since`, and reads them where there is
-    /// a pace to do it at.
-    async fn listed(&self, since: Version, mut pace: Option<Pace>) -> Result<(), CustodyError> {
+    /// Reads the copies that records list here which are younger than `since`.
+    async fn listed(&self, since: Version, pace: &mut Pace) -> Result<(), CustodyError> {
         let mut after = None;
         loop {
             let look = move |view: &View, custody: &Custody| {
@@ -188,17 +188,12 @@ impl Scrubber {
                 let new = records.filter(|record| record.version > since);
                 let mine = new.filter(|record| record.confirmed().any(|holder| holder == me));
                 let contents: BTreeSet<Digest> = mine.map(|record| record.digest).collect();
-                let absent = |digest: &Digest| matches!(custody.volume.check(digest), Ok(None));
-                let (absent, here) = contents.into_iter().partition::<Vec<_>, _>(absent);
-                Ok((absent, here, page.last))
+                Ok((contents, page.last))
             };
-            let (absent, here, last) = self.custody.ask(look).await?;
-            for digest in absent {
-                self.miss(digest).await;
-            }
-            if let Some(pace) = &mut pace {
-                for digest in here {
-                    self.read(digest, pace).await;
+            let (contents, last) = self.custody.ask(look).await?;
+            for digest in contents {
+                if let Some(Verdict::Absent) = self.read(digest, pace).await {
+                    self.custody.condemn(digest);
                 }
             }
             if last.is_none() {
@@ -239,9 +234,7 @@ impl Scrubber {
             self.state().pass = Some(shard);
             failed += self.shard(shard, None, &mut Pace::Full, |_| {}).await;
         }
-        if let Err(error) = self.listed(Version(0), None).await {
-            tracing::warn!(%error, "cannot look for copies that are nowhere");
-        }
+        reconcile::once(&self.custody, &self.seams).await;
         if failed > 0 {
             tracing::error!(failed, "not every copy is good and can be read");
             return false;
@@ -315,23 +308,6 @@ impl Scrubber {
                 tracing::error!(blob = %digest, %error, "the scrub cannot read a copy");
                 None
             }
-        }
-    }
-
-    /// A record lists a copy that is not in its place: that is judged where no sweep comes between.
-    async fn miss(&self, digest: Digest) {
-        let custody = Arc::clone(&self.custody);
-        let judge = move || custody.condemn_at(digest, 0);
-        match blocking::run(&self.seams.blocking, judge).await {
-            Ok(Ok(Verdict::Good)) => {}
-            Ok(Ok(Verdict::Bad | Verdict::Absent)) => {
-                tracing::error!(blob = %digest, "a copy that a record lists here is nowhere");
-                self.state().note(digest, self.custody.now());
-            }
-            Ok(Err(error)) => {
-                tracing::error!(blob = %digest, %error, "cannot look for a copy");
-            }
-            Err(_lost) => {}
         }
     }
 

@@ -174,7 +174,10 @@ impl TransferService {
         // One job for both: a small copy needs no other.
         let open = move || match custody.volume.open_blob(&digest, size) {
             Ok(Some(mut blob)) => Ok((blob.read(offset, most), blob)),
-            Ok(None) => Err(No::Absent),
+            Ok(None) => {
+                custody.condemn(digest); // if any record counts it
+                Err(No::Absent)
+            }
             Err(error) => Err(not_read(&custody, &error, &digest)),
         };
         let (mut piece, mut blob) = match self.run(open).await.and_then(|opened| opened) {

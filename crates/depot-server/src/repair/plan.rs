@@ -1,0 +1,238 @@
+//! Which records lack copies, and who shall make them. Only the server that leads plans; another
+//! one that believes the same adds wanted holders too many, which leave again.
+//!
+//! It goes through all records, page by page with pauses in between: when it comes to lead, when
+//! servers went or came, and once an hour. A record lacks a copy while fewer than the wished
+//! replicas and one count or are on their way. The next by placement are wanted then, those that
+//! are up and have room; the copies they make themselves (`heal`).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use depot_protocol::{FileName, ServerName};
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+
+use super::watch::Sight;
+use crate::catalogue::command::Want;
+use crate::catalogue::{Command, Namespace, Outcome, Page, Record, Servers};
+use crate::cluster::members::{Member, Members};
+use crate::cluster::placement;
+use crate::config::ClusterSettings;
+use crate::custody::{Custody, CustodyError};
+use crate::tasks::Tasks;
+use crate::transfer::Transfer;
+
+/// So many records are looked at in one go.
+const PAGE: usize = 512;
+/// And so long is rested after each.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How long until all records are looked at again though nothing was heard of.
+const LOOK_AGAIN: Duration = Duration::from_secs(3600);
+/// How long until it is looked again who leads, and the least time between two passes.
+const REST: Duration = Duration::from_secs(1);
+
+/// Sees to it that every record has its copies.
+pub struct Planner {
+    pub(super) custody: Arc<Custody>,
+    pub(super) members: Arc<Members>,
+    pub(super) transfer: Transfer,
+    pub(super) sight: Sight,
+    pub(super) settings: ClusterSettings,
+    pub(super) wake: Notify,
+    /// How many records lacked copies in the last whole pass.
+    pub(super) lacking: AtomicU64,
+}
+
+/// What decides over a page of records.
+struct Moment<'p> {
+    members: &'p Members,
+    servers: &'p Servers,
+    /// Peers that are down for so long that a last copy is not left to wait for them.
+    late: BTreeSet<ServerName>,
+    up: Box<dyn Fn(&ServerName) -> bool + Send + 'p>,
+    /// Who can take a payload of a size now.
+    takes: Box<dyn Fn(&Member, u64) -> bool + Send + 'p>,
+}
+
+impl Planner {
+    /// Other copies count than before, or other servers are there to make some.
+    pub fn look(&self) {
+        self.wake.notify_one();
+    }
+
+    /// How many records lacked copies in the last pass of this server.
+    pub fn lacking(&self) -> u64 {
+        self.lacking.load(Ordering::Relaxed)
+    }
+
+    /// Runs until the server stops; it acts only while this server leads. `peers` changes when one
+    /// comes up.
+    pub async fn run(self: Arc<Self>, mut peers: watch::Receiver<u64>, tasks: Tasks) {
+        let work = async {
+            loop {
+                if !self.custody.catalogue.leads() {
+                    self.lacking.store(0, Ordering::Relaxed);
+                    sleep(REST).await;
+                    continue;
+                }
+                let passed = match self.pass().await {
+                    Ok(passed) => passed,
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot look for records that lack copies");
+                        false
+                    }
+                };
+                sleep(REST).await;
+                if passed {
+                    self.until_woken(&mut peers).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            () = tasks.stopping().cancelled() => {}
+        }
+    }
+
+    /// Waits for news, as long as this server leads, but no longer than an hour.
+    async fn until_woken(&self, peers: &mut watch::Receiver<u64>) {
+        let leading = async {
+            while self.custody.catalogue.leads() {
+                sleep(REST).await;
+            }
+        };
+        let news = async {
+            tokio::select! {
+                () = self.wake.notified() => {}
+                Ok(()) = peers.changed() => {}
+                () = leading => {}
+            }
+        };
+        drop(timeout(LOOK_AGAIN, news).await); // its time has come, too
+    }
+
+    /// Goes through all records; whether it came to the end.
+    async fn pass(&self) -> Result<bool, CustodyError> {
+        let (mut after, mut lacking) = (None, 0);
+        loop {
+            if !self.custody.catalogue.leads() {
+                return Ok(false);
+            }
+            let look = move |view: &crate::catalogue::View, custody: &Custody| {
+                let room = match custody.volume.check_writable() {
+                    Ok(()) => custody.volume.room().unwrap_or(0), // it takes nothing now
+                    Err(_) => 0,
+                };
+                Ok((view.page(after.as_ref(), PAGE)?, view.servers()?, room))
+            };
+            let (Page { files, last }, servers, room) = self.custody.ask(look).await?;
+            let (wants, lack) = self.decide(&files, &servers, room);
+            lacking += lack;
+            for want in wants {
+                self.want(want).await?;
+            }
+            after = last;
+            if after.is_none() {
+                break;
+            }
+            sleep(PAUSE).await;
+        }
+        self.lacking.store(lacking, Ordering::Relaxed);
+        if lacking > 0 {
+            tracing::info!(lacking, "records lack copies");
+        }
+        Ok(true)
+    }
+
+    async fn want(&self, want: Want) -> Result<(), CustodyError> {
+        let servers = want.servers.clone();
+        match self.custody.catalogue.propose(Command::Want(want)).await?.outcome {
+            Outcome::Done(record) => {
+                tracing::debug!(blob = %record.digest, ?servers, "wanted to make a copy");
+            }
+            // It has changed: the next pass sees what it is then.
+            _ => self.look(),
+        }
+        Ok(())
+    }
+
+    /// What these records lack, and how many of them lack anything.
+    fn decide(
+        &self,
+        files: &[(Namespace, FileName, Record)],
+        servers: &Servers,
+        room: u64,
+    ) -> (Vec<Want>, u64) {
+        let me = self.members.me();
+        let moment = Moment {
+            members: &self.members,
+            servers,
+            late: self.sight.peers(false, self.settings.repair_after_last),
+            up: Box::new(|server| server == me || self.transfer.is_up(server)),
+            takes: Box::new(move |member, size| match member.name == *me {
+                true => room >= size,
+                false => self.transfer.fit(size)(member),
+            }),
+        };
+        let (mut wants, mut lacking) = (Vec::new(), 0);
+        for (namespace, name, record) in files {
+            let lack = moment.lack(record);
+            lacking += u64::from(lack.missing > 0);
+            let servers = moment.next(&namespace.key(name), record, &lack);
+            if !servers.is_empty() {
+                let (namespace, name, version) = (*namespace, name.clone(), record.version);
+                wants.push(Want { namespace, name, version, servers });
+            }
+        }
+        (wants, lacking)
+    }
+}
+
+/// How many copies a record lacks, and on whom it can build.
+struct Lack<'r> {
+    missing: usize,
+    there: Vec<&'r ServerName>,
+}
+
+impl Moment<'_> {
+    fn lack<'r>(&'r self, record: &'r Record) -> Lack<'r> {
+        let size = record.size.get();
+        // One that is up and has no room does not come to its copy.
+        let comes = |server: &&ServerName| {
+            let member = self.members.get(server);
+            !(self.up)(server) || member.is_some_and(|member| (self.takes)(member, size))
+        };
+        let mut there: Vec<_> = self.servers.counting(record).collect();
+        let last = there.iter().filter(|server| (self.up)(server)).count() <= 1;
+        there.extend(self.servers.coming(record).filter(comes));
+        if last {
+            there.retain(|server| !self.late.contains(*server));
+        }
+        let missing = (usize::from(record.replicas.get()) + 1).saturating_sub(there.len());
+        Lack { missing, there }
+    }
+
+    /// The servers that come next for what is missing: they take it, and don't hold it already.
+    fn next(&self, key: &[u8], record: &Record, lack: &Lack<'_>) -> Vec<ServerName> {
+        if lack.missing == 0 {
+            return Vec::new();
+        }
+        let taken: Vec<_> = lack.there.iter().filter_map(|name| self.members.get(name)).collect();
+        let fit = |member: &Member| {
+            let known = self.servers.get(&member.name);
+            known.is_some_and(|now| !now.away && !holds(record, &member.name, now.incarnation))
+                && (self.takes)(member, record.size.get())
+        };
+        let ranked = placement::rank(self.members, key, &taken, fit);
+        let next = ranked.into_iter().filter(|member| fit(member)).take(lack.missing);
+        next.map(|member| member.name.clone()).collect()
+    }
+}
+
+/// Whether a server is listed for a copy in this life of it.
+fn holds(record: &Record, server: &ServerName, life: crate::catalogue::Incarnation) -> bool {
+    record.wants(server) || record.confirmed().any(|holder| holder == (server, life))
+}

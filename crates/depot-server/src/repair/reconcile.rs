@@ -1,0 +1,174 @@
+//! What records count on this server, held against its disk: at start, and once a day. A copy that
+//! is not there is told to be lost, so that it is not counted and another is made.
+//!
+//! **A partial loss must not be made total.** Nothing is concluded from a disk that can't be read;
+//! and where much is missing, only if the volume's folders and its marker are all there: else it is
+//! a mount that is gone, and a person must look.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use depot_protocol::Digest;
+use tokio::time::sleep;
+
+use crate::catalogue::{Freshness, Incarnation, View};
+use crate::custody::{Custody, CustodyError};
+use crate::seams::{Seams, blocking};
+use crate::tasks::Tasks;
+
+/// So many records are looked at in one go.
+const PAGE: usize = 256;
+/// And so long is rested after each.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long a copy that was missing has until the second look.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
+/// How long after the start, for the catalogue to be caught up with, or after what failed.
+const BEGIN: Duration = Duration::from_secs(1);
+/// How long until all is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
+/// Much is missing: one in so many, of at least so many looked at.
+const MUCH: (u64, u64) = (4, 1000);
+
+/// A pass did not come to its end.
+#[derive(Debug, thiserror::Error)]
+enum Stopped {
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
+    #[error("no majority can be asked")]
+    Local,
+    #[error("{missing} of {looked} copies are missing, and so is part of the volume")]
+    NotWhole {
+        missing: u64,
+        looked: u64,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// What a pass has seen so far.
+#[derive(Debug, Default)]
+struct Seen {
+    looked: u64,
+    missing: u64,
+}
+
+/// Runs until the server stops.
+pub async fn run(custody: Arc<Custody>, seams: Seams, tasks: Tasks) {
+    let work = async {
+        loop {
+            sleep(BEGIN).await;
+            if once(&custody, &seams).await {
+                sleep(LOOK_AGAIN).await;
+            }
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = tasks.stopping().cancelled() => {}
+    }
+}
+
+/// Holds all records against the disk; whether it came to an end, good or bad.
+pub async fn once(custody: &Arc<Custody>, seams: &Seams) -> bool {
+    match pass(custody, seams).await {
+        Ok(Seen { looked, missing }) => {
+            tracing::info!(looked, missing, "held the records' copies against the disk");
+            true
+        }
+        Err(error @ Stopped::NotWhole { .. }) => {
+            tracing::error!(
+                error = crate::telemetry::chain(&error),
+                "nothing more is told lost: is the volume mounted?"
+            );
+            true
+        }
+        Err(error) => {
+            tracing::debug!(%error, "cannot hold the records against the disk");
+            false
+        }
+    }
+}
+
+async fn pass(custody: &Arc<Custody>, seams: &Seams) -> Result<Seen, Stopped> {
+    let (mut seen, mut after) = (Seen::default(), None);
+    loop {
+        let view = custody.catalogue.view().await.map_err(CustodyError::from)?;
+        if view.freshness() == Freshness::Local {
+            return Err(Stopped::Local);
+        }
+        let keeper = Arc::clone(custody);
+        let look = move || -> Result<_, CustodyError> {
+            let page = view.page(after.as_ref(), PAGE)?;
+            let identity = keeper.home.identity();
+            let me = (&identity.server, Incarnation(identity.incarnation));
+            let mine = page.files.iter().map(|(_, _, record)| record);
+            let mine = mine.filter(|record| record.confirmed().any(|holder| holder == me));
+            let mine: Vec<_> = mine.map(|record| (record.digest, record.size.get())).collect();
+            let looked = mine.len() as u64;
+            Ok((page.last, looked, missing(&keeper, mine)))
+        };
+        let (last, looked, mut gone) =
+            blocking::run(&seams.blocking, look).await.map_err(CustodyError::from)??;
+        if !gone.is_empty() {
+            sleep(SECOND_LOOK).await;
+            gone = second_look(custody, seams, gone).await?;
+        }
+        seen.looked += looked;
+        seen.missing += gone.len() as u64;
+        if !gone.is_empty() && seen.looked >= MUCH.1 && seen.missing * MUCH.0 > seen.looked {
+            let volume = Arc::clone(&custody.volume);
+            let whole = blocking::run(&seams.blocking, move || volume.check_whole()).await;
+            let Seen { looked, missing } = seen;
+            whole.map_err(CustodyError::from)?.map_err(|source| Stopped::NotWhole {
+                missing,
+                looked,
+                source,
+            })?;
+        }
+        gone.into_iter().for_each(|(digest, _)| custody.lost(digest));
+        after = last;
+        if after.is_none() {
+            return Ok(seen);
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Those that are not here; one that is here and bad goes the way of bad copies.
+fn missing(custody: &Arc<Custody>, copies: Vec<(Digest, u64)>) -> Vec<(Digest, u64)> {
+    let gone = |(digest, size): &(Digest, u64)| match custody.volume.open_blob(digest, *size) {
+        Ok(Some(_)) => false,
+        Ok(None) => true,
+        Err(error) => {
+            tracing::error!(blob = %digest, %error, "a copy that records count cannot be used");
+            if error.condemns() {
+                custody.condemn(*digest);
+            }
+            false
+        }
+    };
+    copies.into_iter().filter(gone).collect()
+}
+
+/// Those that are still missing, and that records still count here: a copy may have been swept since
+/// its record was read.
+async fn second_look(
+    custody: &Arc<Custody>,
+    seams: &Seams,
+    gone: Vec<(Digest, u64)>,
+) -> Result<Vec<(Digest, u64)>, CustodyError> {
+    let counted = move |view: &View, custody: &Custody| {
+        let identity = custody.home.identity();
+        let me = (&identity.server, Incarnation(identity.incarnation));
+        let mut counted = Vec::new();
+        for copy in gone {
+            if view.counts_blob(&copy.0, me)? {
+                counted.push(copy);
+            }
+        }
+        Ok(counted)
+    };
+    let counted = custody.ask(counted).await?;
+    let keeper = Arc::clone(custody);
+    Ok(blocking::run(&seams.blocking, move || missing(&keeper, counted)).await?)
+}
