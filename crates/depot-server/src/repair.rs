@@ -53,7 +53,7 @@ impl Repair {
         let custody = &courier.custody;
         let sight = Sight { links: Arc::clone(links), seams: courier.seams.clone() };
         let healer = Healer::new(courier.clone(), members.me().clone());
-        let surplus = Surplus::new(Arc::clone(custody), Arc::clone(members));
+        let surplus = Surplus::new(courier, Arc::clone(members));
         let planner = Arc::new(Planner {
             custody: Arc::clone(custody),
             members: Arc::clone(members),
@@ -72,7 +72,7 @@ impl Repair {
         };
         tasks.spawn(Arc::clone(&healer).run(links.changes(), tasks.clone()));
         tasks.spawn(Arc::clone(&planner).run(links.changes(), tasks.clone()));
-        tasks.spawn(Arc::clone(&surplus).run(tasks.clone()));
+        tasks.spawn(Arc::clone(&surplus).run(links.changes(), tasks.clone()));
         tasks.spawn(watch.run(tasks.clone()));
         Arc::new(Repair { healer, planner, surplus })
     }
@@ -105,6 +105,7 @@ pub async fn hear(
 ) {
     loop {
         let event = tokio::select! {
+            biased;
             event = events.recv() => event,
             () = tasks.stopping().cancelled() => return,
         };

@@ -1,5 +1,6 @@
 //! A client of the simulated cluster: works through whichever server answers, writes down what it
-//! was promised, and holds the cluster to it in the end, through every server.
+//! was promised, and holds the cluster to it in the end, through every server; and to as many copies
+//! as were wished for.
 //!
 //! A client with files of its own knows at any moment what each may be (`Ledger`). Clients that share
 //! one id know no such thing: what all of them did and saw is written into one history a name, for
@@ -182,6 +183,35 @@ impl Worker {
                 self.ledger.settle(name, found);
             }
         }
+        for name in NAMES {
+            if self.ledger.possible(name) != [None] {
+                self.has_its_copies(name).await;
+            }
+        }
+    }
+
+    /// A file comes to have the copies that it shall have, as every server tells it.
+    async fn has_its_copies(&mut self, name: &str) {
+        let servers = self.world.plan.servers;
+        let mut told = Vec::new();
+        for _ in 0..LOOKS {
+            told.clear();
+            for server in 0..servers {
+                let Some(mut client) = connect(server).await else { continue };
+                let heard = client.ask(headers::stat(&self.id, name)).await;
+                if let Heard::Line(line) = heard
+                    && line.starts_with("resultado:1|")
+                {
+                    told.push((number(&line, "qtd_replicas"), number(&line, "copias")));
+                }
+            }
+            let right = |(wished, copies): &(usize, usize)| *copies == (*wished).min(servers - 1);
+            if told.len() == servers && told.iter().all(right) {
+                return;
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+        panic!("seed {}: {name} has (wished, copies) {told:?}", self.world.seed);
     }
 
     /// A file, once this server can tell for sure.

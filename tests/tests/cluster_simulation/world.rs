@@ -128,6 +128,7 @@ pub(crate) fn host(at: usize) -> String {
 fn config(plan: Plan) -> Config {
     let mut text = "[cluster]\nname = \"sim\"\ninsecure = true\n".to_owned();
     text += "secret = \"fifty bytes that only the simulation's servers know\"\n";
+    text += "repair_after = \"3s\"\nrepair_after_last = \"1s\"\n";
     text += "[deposit]\ncheckpoint = \"256 KiB\"\n";
     for at in 0..plan.servers {
         let (name, ip) = (host(at), at + 1);

@@ -131,6 +131,7 @@ impl Healer {
                 }
                 let next = self.start_due(&turns, &tasks);
                 tokio::select! {
+                    biased;
                     () = self.wake.notified() => {}
                     () = sleep_until(next) => {}
                     Ok(()) = peers.changed() => self.wanted().hurry(),
@@ -138,6 +139,7 @@ impl Healer {
             }
         };
         tokio::select! {
+            biased;
             () = work => {}
             () = tasks.stopping().cancelled() => {}
         }
@@ -159,6 +161,7 @@ impl Healer {
             let (healer, stopping) = (Arc::clone(self), tasks.stopping().clone());
             tasks.spawn(async move {
                 let tried = tokio::select! {
+     biased;
                     tried = healer.heal(&key) => tried,
                     () = stopping.cancelled() => return,
                 };
@@ -202,7 +205,7 @@ impl Healer {
                 return Tried::Later;
             }
         };
-        if others_suffice(&record, &servers, &self.me) {
+        if others_suffice(&record, &servers, (&self.me, &self.courier.transfer)) {
             return self.leave(key, &record).await;
         }
         let (digest, size) = (record.digest, record.size.get());

@@ -26,6 +26,7 @@ pub async fn run(custody: Arc<Custody>, tasks: Tasks) {
         }
     };
     tokio::select! {
+        biased;
         () = work => {}
         () = tasks.stopping().cancelled() => {}
     }

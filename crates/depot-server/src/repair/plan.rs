@@ -92,6 +92,7 @@ impl Planner {
             }
         };
         tokio::select! {
+            biased;
             () = work => {}
             () = tasks.stopping().cancelled() => {}
         }
@@ -106,6 +107,7 @@ impl Planner {
         };
         let news = async {
             tokio::select! {
+                biased;
                 () = self.wake.notified() => {}
                 Ok(()) = peers.changed() => {}
                 () = leading => {}

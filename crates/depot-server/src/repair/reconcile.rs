@@ -63,6 +63,7 @@ pub async fn run(custody: Arc<Custody>, seams: Seams, tasks: Tasks) {
         }
     };
     tokio::select! {
+        biased;
         () = work => {}
         () = tasks.stopping().cancelled() => {}
     }

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use depot_protocol::{FileName, ServerName};
-use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
 
 use crate::catalogue::command::Leave;
 use crate::catalogue::{
@@ -19,6 +19,7 @@ use crate::cluster::members::Members;
 use crate::cluster::placement;
 use crate::custody::{Custody, CustodyError};
 use crate::tasks::Tasks;
+use crate::transfer::{Courier, Transfer};
 
 /// So many records are looked at in one go.
 const PAGE: usize = 512;
@@ -36,6 +37,7 @@ type Key = (Namespace, FileName);
 pub struct Surplus {
     custody: Arc<Custody>,
     members: Arc<Members>,
+    transfer: Transfer,
     heard: Mutex<Heard>,
     wake: Notify,
 }
@@ -48,9 +50,10 @@ struct Heard {
 
 impl Surplus {
     /// For this server.
-    pub fn new(custody: Arc<Custody>, members: Arc<Members>) -> Arc<Self> {
+    pub fn new(courier: &Courier, members: Arc<Members>) -> Arc<Self> {
+        let (custody, transfer) = (Arc::clone(&courier.custody), courier.transfer.clone());
         let heard = Mutex::new(Heard { look_at_all: true, ..Heard::default() });
-        Arc::new(Surplus { custody, members, heard, wake: Notify::new() })
+        Arc::new(Surplus { custody, members, transfer, heard, wake: Notify::new() })
     }
 
     /// A record that lists this server may list too many.
@@ -70,8 +73,8 @@ impl Surplus {
         self.wake.notify_one();
     }
 
-    /// Runs until the server stops.
-    pub async fn run(self: Arc<Self>, tasks: Tasks) {
+    /// Runs until the server stops. `peers` changes when one comes up.
+    pub async fn run(self: Arc<Self>, mut peers: watch::Receiver<u64>, tasks: Tasks) {
         let work = async {
             loop {
                 if let Err(error) = self.work_off().await {
@@ -80,12 +83,16 @@ impl Surplus {
                     sleep(BACKOFF).await;
                     continue;
                 }
-                if timeout(LOOK_AGAIN, self.wake.notified()).await.is_err() {
-                    self.heard().look_at_all = true;
+                tokio::select! {
+                    biased;
+                    () = self.wake.notified() => {}
+                    Ok(()) = peers.changed() => self.heard().look_at_all = true,
+                    () = sleep(LOOK_AGAIN) => self.heard().look_at_all = true,
                 }
             }
         };
         tokio::select! {
+            biased;
             () = work => {}
             () = tasks.stopping().cancelled() => {}
         }
@@ -142,7 +149,8 @@ impl Surplus {
         record: &Record,
         servers: &Servers,
     ) -> Result<(), CustodyError> {
-        if is_one_too_many(&self.members, &namespace.key(name), record, servers) {
+        let suffice = others_suffice(record, servers, (self.members.me(), &self.transfer));
+        if suffice && is_one_too_many(&self.members, &namespace.key(name), record, servers) {
             leave(&self.custody, (namespace, name), record).await?;
         }
         Ok(())
@@ -153,16 +161,21 @@ impl Surplus {
     }
 }
 
-/// Whether enough others have copies that count.
-pub(super) fn others_suffice(record: &Record, servers: &Servers, me: &ServerName) -> bool {
-    let others = servers.counting(record).filter(|server| *server != me).count();
-    others > usize::from(record.replicas.get())
+/// Whether enough others have copies that count, and are up: one that is down may be about to be
+/// away, and a last copy was made here because it is.
+pub(super) fn others_suffice(
+    record: &Record,
+    servers: &Servers,
+    (me, transfer): (&ServerName, &Transfer),
+) -> bool {
+    let others = servers.counting(record).filter(|server| *server != me);
+    others.filter(|server| transfer.is_up(server)).count() > usize::from(record.replicas.get())
 }
 
-/// Whether this server is the one that shall leave.
+/// Whether this server is the one that leaves where one shall.
 fn is_one_too_many(members: &Members, key: &[u8], record: &Record, servers: &Servers) -> bool {
     let me = members.me();
-    if !record.lists(me) || !others_suffice(record, servers, me) {
+    if !record.lists(me) {
         return false;
     }
     let counting: BTreeSet<&ServerName> = servers.counting(record).collect();

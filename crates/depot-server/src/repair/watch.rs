@@ -75,6 +75,7 @@ impl Watch {
             }
         };
         tokio::select! {
+            biased;
             () = work => {}
             () = tasks.stopping().cancelled() => {}
         }

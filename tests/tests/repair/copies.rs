@@ -1,0 +1,84 @@
+//! Copies that are lost, and numbers that change.
+
+use depot_server::seams::Disk;
+use depot_server::volume::layout;
+use depot_tests::in_process::life;
+use tokio::time::sleep;
+
+use crate::cluster::{Cluster, SECOND, digest};
+
+const FIVE: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+#[test]
+fn a_copy_that_went_bad_is_told_by_its_reader_and_made_again() {
+    life(async {
+        let cluster = Cluster::of(&FIVE).await;
+        let bytes = cluster.deposit(0, "file", 300_000, 2).await;
+        let holders = cluster.until_holders(&bytes, 3).await;
+        let path = layout::blob(&digest(&bytes));
+        for at in holders {
+            assert!(cluster.disk(at).flip(&path, 150_000, 3).unwrap());
+            cluster.recovers(at, "file", &bytes).await;
+            sleep(SECOND / 10).await; // the bad copy is in quarantine
+            cluster.until_copies("file", &bytes, 2).await;
+            assert!(cluster.disk(at).read(&path).is_ok(), "it has a copy again");
+            assert_eq!(cluster.status(at).await.repair.unwrap().healed, 1);
+        }
+    });
+}
+
+#[test]
+fn a_copy_that_is_gone_is_told_by_its_reader_and_made_again() {
+    life(async {
+        let cluster = Cluster::of(&FIVE).await;
+        let bytes = cluster.deposit(0, "file", 300_000, 2).await;
+        let holders = cluster.until_holders(&bytes, 3).await;
+        let path = layout::blob(&digest(&bytes));
+        cluster.disk(holders[1]).remove_file(&path).unwrap();
+        cluster.recovers(holders[1], "file", &bytes).await;
+        sleep(SECOND / 10).await;
+        cluster.until_copies("file", &bytes, 2).await;
+        assert_eq!(cluster.holders(&bytes), holders);
+    });
+}
+
+#[test]
+fn emptied_shards_are_noticed_at_the_start_and_filled_again() {
+    life(async {
+        let mut cluster = Cluster::of(&["a", "b", "c"]).await;
+        let mut files = Vec::new();
+        for n in 0..20 {
+            let file = format!("{n} file");
+            files.push((cluster.deposit(n % 3, &file, 1_000 + n, 2).await, file));
+        }
+        sleep(5 * SECOND).await;
+        cluster.stop(1).await;
+        for (bytes, _) in &files {
+            cluster.disk(1).remove_file(&layout::blob(&digest(bytes))).unwrap();
+        }
+        cluster.start(1).await;
+        sleep(20 * SECOND).await;
+        for (bytes, file) in &files {
+            cluster.until_copies(file, bytes, 2).await;
+            assert_eq!(cluster.holders(bytes), [0, 1, 2]);
+        }
+    });
+}
+
+#[test]
+fn replicas_go_up_and_down_and_the_space_comes_back() {
+    life(async {
+        let cluster = Cluster::of(&FIVE).await;
+        let bytes = cluster.deposit(2, "file", 100_000, 0).await;
+        cluster.until_copies("file", &bytes, 0).await;
+        cluster.set_replicas(1, "file", 4).await;
+        cluster.until_copies("file", &bytes, 4).await;
+        cluster.set_replicas(3, "file", 1).await;
+        cluster.until_copies("file", &bytes, 1).await;
+        let left = cluster.until_holders(&bytes, 2).await;
+        for at in 0..5 {
+            cluster.recovers(at, "file", &bytes).await;
+        }
+        assert_eq!(cluster.holders(&bytes), left);
+    });
+}

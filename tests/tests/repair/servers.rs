@@ -1,0 +1,122 @@
+//! Servers that go, and come back.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use depot_tests::in_process::life;
+use tokio::time::sleep;
+
+use crate::cluster::{Cluster, REPAIR_AFTER, SECOND};
+
+/// Within this time a server is known to be down, and when it is away that is in the catalogue.
+const NOTICED: Duration = Duration::from_secs(6);
+const FIVE: [&str; 5] = ["x", "x", "y", "y", "z"];
+
+#[test]
+fn a_server_that_is_gone_is_replaced_and_its_copies_count_again_when_it_is_back() {
+    life(async {
+        let mut cluster = Cluster::of(&FIVE).await;
+        let bytes = cluster.deposit(0, "file", 100_000, 2).await;
+        cluster.until_copies("file", &bytes, 2).await;
+        let before = cluster.until_holders(&bytes, 3).await;
+        let gone = *before.iter().find(|at| **at != 0).unwrap();
+        cluster.stop(gone).await;
+        sleep(REPAIR_AFTER / 2).await;
+        assert_eq!(cluster.copies(0, "file").await, 2, "not away yet");
+        assert_eq!(cluster.holders(&bytes), before, "and nothing is made elsewhere");
+        sleep(REPAIR_AFTER / 2 + NOTICED).await;
+        cluster.until_copies("file", &bytes, 2).await;
+        let after = cluster.holders(&bytes);
+        assert_eq!(after.len(), 4, "one more, and the one that is gone");
+        let zones: BTreeSet<_> =
+            after.iter().filter(|at| **at != gone).map(|at| FIVE[*at]).collect();
+        assert!(zones.len() >= 2, "{zones:?}");
+        cluster.start(gone).await;
+        let left = cluster.until_holders(&bytes, 3).await;
+        cluster.until_copies("file", &bytes, 2).await;
+        for at in 0..5 {
+            cluster.recovers(at, "file", &bytes).await;
+        }
+        sleep(100 * SECOND).await;
+        assert_eq!(cluster.holders(&bytes), left, "it stays so");
+    });
+}
+
+#[test]
+fn in_every_zone_there_is_a_copy_again() {
+    life(async {
+        let mut cluster = Cluster::of(&["x", "x", "y", "y", "z", "z"]).await;
+        let mut files = Vec::new();
+        for n in 0..6 {
+            let file = format!("{n} file");
+            files.push((cluster.deposit(0, &file, 5_000, 2).await, file));
+        }
+        sleep(5 * SECOND).await;
+        cluster.stop(2).await;
+        sleep(REPAIR_AFTER + NOTICED).await;
+        for (bytes, file) in &files {
+            cluster.until_copies(file, bytes, 2).await;
+            let holders = cluster.holders(bytes).into_iter().filter(|at| *at != 2);
+            let zones: BTreeSet<_> = holders.map(|at| ["x", "y", "z"][at / 2]).collect();
+            assert_eq!(zones.len(), 3, "{file}");
+        }
+    });
+}
+
+#[test]
+fn a_restart_copies_nothing() {
+    life(async {
+        let mut cluster = Cluster::of(&FIVE).await;
+        let bytes = cluster.deposit(0, "file", 100_000, 2).await;
+        let before = cluster.until_holders(&bytes, 3).await;
+        for at in [0, before[1]] {
+            cluster.stop(at).await;
+            sleep(5 * SECOND).await;
+            cluster.start(at).await;
+            sleep(2 * REPAIR_AFTER).await;
+            assert_eq!(cluster.holders(&bytes), before);
+            assert_eq!(cluster.copies(0, "file").await, 2);
+        }
+        for at in 0..5 {
+            assert_eq!(cluster.status(at).await.repair.unwrap().missing, 0);
+        }
+    });
+}
+
+#[test]
+fn the_last_copy_does_not_wait_so_long() {
+    life(async {
+        let mut cluster = Cluster::of(&FIVE).await;
+        let bytes = cluster.deposit(0, "file", 100_000, 1).await;
+        let before = cluster.until_holders(&bytes, 2).await;
+        cluster.stop(before[1]).await;
+        sleep(REPAIR_AFTER / 2).await; // the last copy waits for 20 s
+        assert_eq!(cluster.holders(&bytes).len(), 3, "before the other one is away");
+        sleep(20 * SECOND).await;
+        assert_eq!(cluster.copies(0, "file").await, 2, "it counts as long as it is not away");
+        cluster.start(before[1]).await;
+        cluster.until_holders(&bytes, 2).await;
+        cluster.until_copies("file", &bytes, 1).await;
+    });
+}
+
+#[test]
+fn whoever_leads_may_go() {
+    life(async {
+        let mut cluster = Cluster::of(&["x", "y", "z"]).await;
+        let bytes = cluster.deposit(0, "file", 100_000, 1).await;
+        cluster.until_holders(&bytes, 2).await;
+        let leads =
+            |status: depot_server::operator::Status| status.repair.unwrap().lacking.is_some();
+        let mut leader = 0;
+        while !leads(cluster.status(leader).await) {
+            leader += 1;
+        }
+        cluster.stop(leader).await;
+        sleep(REPAIR_AFTER + 20 * SECOND).await;
+        cluster.until_copies("file", &bytes, 1).await;
+        cluster.start(leader).await;
+        cluster.until_holders(&bytes, 2).await;
+        cluster.until_copies("file", &bytes, 1).await;
+    });
+}
