@@ -161,10 +161,10 @@ impl Healer {
             let (healer, stopping) = (Arc::clone(self), tasks.stopping().clone());
             tasks.spawn(async move {
                 let tried = tokio::select! {
-     biased;
-                    tried = healer.heal(&key) => tried,
-                    () = stopping.cancelled() => return,
-                };
+                biased;
+                               tried = healer.heal(&key) => tried,
+                               () = stopping.cancelled() => return,
+                           };
                 healer.wanted().end(key, due, &tried);
                 drop(turn);
                 healer.wake.notify_one();
