@@ -10,6 +10,14 @@ pub fn refused<'a>(line: &'a str, code: &str) -> &'a str {
     message
 }
 
+/// All of them are refusals with this code.
+#[track_caller]
+pub fn all_refused(lines: &[String], code: &str) {
+    for line in lines {
+        refused(line, code);
+    }
+}
+
 /// A refusal of a field: the message names it.
 #[track_caller]
 pub fn refused_field(line: &str, field: &str) {

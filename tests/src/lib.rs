@@ -1,6 +1,6 @@
 //! Whole servers, tested by stories: what the integration tests in `tests/` are written with.
 //!
-//! [`Setup`] starts a real `depot-server` process, [`Raw`] speaks to it byte by byte, [`headers`]
+//! [`Setup`] starts a real `depot-server` process and [`Cluster`] several, [`Raw`] speaks to it byte by byte, [`headers`]
 //! has the text of the requests, [`answer`] reads the answers, [`Folder`] looks into the data
 //! folder and [`content`] makes bytes; [`twins`] are the seams that fail, and [`in_process`] runs a
 //! whole server on them. The client's half is written from PROTOCOL.md alone and
@@ -15,6 +15,8 @@
 //! | `DEPOT_FOLDER_FILES` | how many files `client_folder` has (2000) |
 //! | `DEPOT_LARGE_MIB` | how large `large`'s file is (512) |
 //! | `DEPOT_CRASH_EVERY` | `crash` cuts the power at every so many operations (1: all, and looks closer) |
+//! | `DEPOT_CLUSTER_KILLS` | how often `cluster` kills a server under load (6) |
+//! | `DEPOT_LANE_MIB` | how large the deposit is in which a server of `cluster` stands still (256) |
 //! | `DEPOT_FAULT_EVERY` | `faults` fails every so many operations of a kind (1: all) |
 
 // Real time is what these tests are about: they stand outside the server and its clock.
@@ -22,6 +24,7 @@
 
 pub mod answer;
 mod checks;
+pub mod cluster;
 pub mod content;
 mod folder;
 pub mod headers;
@@ -33,7 +36,8 @@ mod server;
 pub mod twins;
 mod wait;
 
+pub use cluster::Cluster;
 pub use folder::Folder;
-pub use raw::{Raw, Recovered};
+pub use raw::{Raw, Recovered, Seen};
 pub use server::{Refusal, Server, Setup};
-pub use wait::{eventually, next_second, within};
+pub use wait::{eventually, eventually_within, next_second, timed, within};

@@ -33,6 +33,15 @@ pub enum Recovered {
     Refused(String),
 }
 
+/// Whether a reader was told that it may be behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// The latest version.
+    Latest,
+    /// `leitura:local`: the last version that this server knows.
+    Local,
+}
+
 impl Raw {
     /// Connects, or panics.
     #[track_caller]
@@ -235,19 +244,35 @@ impl Raw {
     /// The file, or how much of it there was; bytes with another hash than announced fail.
     #[track_caller]
     pub fn try_recover(&mut self, id: &str, name: &str) -> Recovered {
+        let (recovered, seen) = self.try_read(id, name);
+        assert_eq!(seen, Seen::Latest, "{name}");
+        recovered
+    }
+
+    /// The same from a server that may have no majority.
+    #[track_caller]
+    pub fn try_read(&mut self, id: &str, name: &str) -> (Recovered, Seen) {
         let line = self.ask(headers::recover(id, name));
         if line.starts_with("resultado:0|") {
-            return Recovered::Refused(line);
+            return (Recovered::Refused(line), Seen::Latest);
         }
-        let size = answer::number(&line, "tamanho_arquivo");
-        let hash = answer::field(&line, "hash_arquivo").to_owned();
-        assert_eq!(line, format!("resultado:1|tamanho_arquivo:{size}|hash_arquivo:{hash}"));
+        let (size, hash, seen) = recover_header(&line);
         let bytes = self.up_to(size);
         if bytes.len() < size {
-            return Recovered::Cut(bytes);
+            return (Recovered::Cut(bytes), seen);
         }
         assert_eq!(sha256(&bytes), hash, "{name}: not the announced bytes");
-        Recovered::Whole(bytes)
+        (Recovered::Whole(bytes), seen)
+    }
+
+    /// The file, whole and right, from a server that may have no majority.
+    #[track_caller]
+    pub fn read(&mut self, id: &str, name: &str) -> (Vec<u8>, Seen) {
+        match self.try_read(id, name) {
+            (Recovered::Whole(bytes), seen) => (bytes, seen),
+            (Recovered::Cut(bytes), _) => panic!("{name}: cut after {} bytes", bytes.len()),
+            (Recovered::Refused(line), _) => panic!("{name}: {line}"),
+        }
     }
 
     /// A page of the client's list: each file's line, and whether more follow.
@@ -278,6 +303,19 @@ impl Raw {
         assert_eq!(line, format!("resultado:1|deslocamento:{held}|hash_parcial:{partial}"));
         held
     }
+}
+
+/// Size, hash and freshness in the header of a recover.
+#[track_caller]
+fn recover_header(line: &str) -> (usize, String, Seen) {
+    let size = answer::number(line, "tamanho_arquivo");
+    let hash = answer::field(line, "hash_arquivo").to_owned();
+    let latest = format!("resultado:1|tamanho_arquivo:{size}|hash_arquivo:{hash}");
+    if line == latest {
+        return (size, hash, Seen::Latest);
+    }
+    assert_eq!(line, latest + "|leitura:local");
+    (size, hash, Seen::Local)
 }
 
 /// The name in a line of a list: it is last and may hold anything.

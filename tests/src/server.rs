@@ -1,7 +1,7 @@
 //! A real `depot-server` process on a port of its own and a data folder of its own: started, spoken
 //! to, killed and started again. [`Setup`] says how; [`Server`] is one running process.
 
-mod binary;
+pub(crate) mod binary;
 mod process;
 
 use std::collections::BTreeMap;
@@ -14,6 +14,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use crate::Folder;
+pub(crate) use process::finished;
 pub use process::{Refusal, Server};
 
 /// How a server is to be started; the same setup starts it again on the same data.
@@ -44,6 +45,19 @@ impl Setup {
         let address = "127.0.0.1:0".into();
         let (sections, args, user) = (BTreeMap::new(), None, None);
         Self { home: Arc::new(home), data, address, sections, args, user }
+    }
+
+    /// One server of a cluster: another's file, and the folder that it names.
+    pub(crate) fn of_cluster(
+        home: &Arc<TempDir>,
+        data: PathBuf,
+        config: &Path,
+        name: &str,
+    ) -> Self {
+        let config = config.to_str().expect("UTF-8");
+        let args = ["--config", config, "--name", name].map(str::to_owned).to_vec();
+        let (address, sections) = (String::new(), BTreeMap::new());
+        Self { home: Arc::clone(home), data, address, sections, args: Some(args), user: None }
     }
 
     /// Lines for `[limits]`, like `idle = "1s"`; they replace what was given before.
@@ -128,8 +142,9 @@ impl Setup {
         }
     }
 
+    /// Starts the server; it is ready, or it has given up.
     #[track_caller]
-    fn run(&self) -> Result<Server, Refusal> {
+    pub(crate) fn run(&self) -> Result<Server, Refusal> {
         if self.args.is_none() {
             self.write_config();
         }

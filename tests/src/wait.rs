@@ -9,10 +9,16 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Returns when `condition` holds; panics with `what` when it still does not after 10 s.
 #[track_caller]
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    eventually_within(PATIENCE, what, condition);
+}
+
+/// The same for what may take longer than 10 s, or shall not take as long.
+#[track_caller]
+pub fn eventually_within(most: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < PATIENCE, "still waiting after {PATIENCE:?}: {what}");
+        assert!(start.elapsed() < most, "still waiting after {most:?}: {what}");
         sleep(Duration::from_millis(10));
     }
 }
@@ -25,6 +31,14 @@ pub fn within<T>(least: Duration, most: Duration, story: impl FnOnce() -> T) -> 
     let took = start.elapsed();
     assert!(took >= least && took <= most, "took {took:?}, wanted {least:?} to {most:?}");
     told
+}
+
+/// Runs `story`, and tells how long it took.
+#[track_caller]
+pub fn timed<T>(story: impl FnOnce() -> T) -> (Duration, T) {
+    let start = Instant::now();
+    let told = story();
+    (start.elapsed(), told)
 }
 
 /// Returns as soon as the wall clock shows another second (what `depositado` is told in).

@@ -131,6 +131,9 @@ pub fn parse_from(
         Some(Command::Admit { config, server }) => {
             return Ok(Action::Operate(config, Operation::Admit(server)));
         }
+        Some(Command::Scrub { config, server }) => {
+            return Ok(Action::Operate(config, Operation::Scrub(server)));
+        }
         None => {}
     }
     let (settings, warnings) = match &args.config {

@@ -22,7 +22,7 @@ use crate::catalogue::{
 };
 use crate::home::Home;
 use crate::seams::{Seams, blocking};
-use crate::volume::{BlobError, Sealed, Staging, Volume, VolumeError, layout};
+use crate::volume::{BlobError, Sealed, Staging, Verdict, Volume, VolumeError, layout};
 
 /// How many vouched hashes are remembered before a sweep makes them forgotten: 3 MiB of memory.
 const VOUCHED_MAX: usize = 65_536;
@@ -138,25 +138,37 @@ impl Custody {
         self.ask(vouch).await
     }
 
-    /// A reader found this copy bad: it is read again, and if it still is it goes into quarantine,
-    /// and the catalogue is told. Nobody waits for that: reading it whole may take a while. A copy
-    /// of another size than the reader asked for is not bad: the question was.
-    pub fn condemn(self: &Arc<Self>, digest: Digest, size: u64) {
+    /// A reader found this copy bad, or not here though a record lists it: it is judged. Nobody
+    /// waits for that: reading it whole may take a while.
+    pub fn condemn(self: &Arc<Self>, digest: Digest) {
         let custody = Arc::clone(self);
         drop(blocking::start(&self.seams.blocking, move || {
-            let volume = &custody.volume;
-            if matches!(volume.blob_size(&digest), Ok(Some(stored)) if stored != size) {
-                tracing::error!(blob = %digest, size, "asked for a copy of another size");
-                return;
-            }
-            match volume.condemn(&digest, size) {
-                Ok(true) => custody.lost(digest),
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::error!(blob = %digest, %error, "cannot put a bad copy into quarantine");
-                }
+            if let Err(error) = custody.judge(digest) {
+                tracing::error!(blob = %digest, %error, "cannot judge a copy that is said to be bad");
             }
         }));
+    }
+
+    /// Reads a copy whole and says what it is, with all that follows from it: a bad one goes into
+    /// quarantine, and the catalogue hears of it. Blocks.
+    pub fn judge(&self, digest: Digest) -> io::Result<Verdict> {
+        let verdict = self.volume.condemn(&digest)?;
+        self.conclude(digest, verdict);
+        Ok(verdict)
+    }
+
+    /// The same for one that was read up to `at` and was bad there. Blocks.
+    pub fn condemn_at(&self, digest: Digest, at: u64) -> io::Result<Verdict> {
+        let verdict = self.volume.condemn_at(&digest, at)?;
+        self.conclude(digest, verdict);
+        Ok(verdict)
+    }
+
+    fn conclude(&self, digest: Digest, verdict: Verdict) {
+        match verdict {
+            Verdict::Good => {}
+            Verdict::Bad | Verdict::Absent => self.lost(digest),
+        }
     }
 
     /// This server's copy is bad, or not here: whoever runs `repair::lost` tells the catalogue, as

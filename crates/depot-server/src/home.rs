@@ -5,6 +5,7 @@
 //! FOUNDING             there while the folder is being made: nothing was acknowledged yet
 //! PEERS                how often each of the other servers was started, as it was met
 //! ABORTS               when the server ended itself after a fault
+//! SCRUB                how far the copies were read again
 //! catalogue/MARKER     whose catalogue this is; beside it the catalogue itself
 //! volume/blobs/MARKER  whose blobs these are, the start number, the running time
 //! ```
@@ -30,7 +31,7 @@ const MARKER_MAX: u64 = 4096;
 /// What a depot's folder is made of.
 const HALVES: [&str; 2] = ["catalogue", "volume"];
 /// What else may lie in it, and, the last one, in the root of any file system.
-const FILES: [&str; 8] = [
+const FILES: [&str; 10] = [
     "LOCK",
     "FOUNDING",
     "FOUNDING.new",
@@ -38,6 +39,8 @@ const FILES: [&str; 8] = [
     "ABORTS.new",
     "PEERS",
     "PEERS.new",
+    "SCRUB",
+    "SCRUB.new",
     "lost+found",
 ];
 

@@ -266,7 +266,7 @@ async fn waiting(
     disk: Arc<dyn Disk>,
 ) -> Result<LinkIdentity, StartError> {
     let (met, blocking) = (Arc::new(Met::new(disk)), Arc::clone(&seams.blocking));
-    let load = move || Starts::load(0, Arc::default(), met, blocking);
+    let load = move || Starts::load(0, Arc::default(), 0, met, blocking);
     let starts = blocking::run(&seams.blocking, load).await?.map_err(StartError::Met)?;
     let keys = Keys::of(settings);
     Ok(LinkIdentity { cluster: None, keys, starts: Arc::new(starts), free: Arc::new(|| 0) })

@@ -1,5 +1,5 @@
-//! What an operator asks a server over the peer port, and how: `init`, `status` and `admit` of the
-//! command line on the one side, `node` on the other. Whoever knows the cluster's secret is an
+//! What an operator asks a server over the peer port, and how: `init`, `status`, `admit` and
+//! `scrub` of the command line on the one side, `node` on the other. Whoever knows the cluster's secret is an
 //! operator.
 //!
 //! A question and its reply are one frame each, in postcard's encoding. The enumerations are the
@@ -29,6 +29,8 @@ pub enum Question {
         /// Its name.
         server: String,
     },
+    /// Every copy is to be read again now.
+    Scrub,
 }
 
 /// Of which cluster a folder is to become a part.
@@ -61,6 +63,8 @@ pub enum Reply {
     },
     /// It is not done, and why.
     Refused(String),
+    /// To `Scrub`: it is begun; `Status` tells how far it is.
+    Scrubbing,
 }
 
 /// How a server is.
@@ -78,6 +82,8 @@ pub struct Status {
     pub suspect: bool,
     /// What is done for its copies; none in a depot of one, or while it waits.
     pub repair: Option<RepairStatus>,
+    /// How far its copies were read again; none while it waits.
+    pub scrub: Option<ScrubStatus>,
 }
 
 /// What a server does for copies.
@@ -134,6 +140,36 @@ pub struct PeerStatus {
     pub why: Option<String>,
     /// Bytes that may still be stored there, as last told.
     pub room: Option<u64>,
+}
+
+/// How far a server has read its copies again. Times are in seconds of its running time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrubStatus {
+    /// How many rounds over all copies were finished.
+    pub rounds: u64,
+    /// The shard, of 256, that the round is at.
+    pub shard: u8,
+    /// How long ago it began.
+    pub began: u64,
+    /// How long ago new copies were read for the last time.
+    pub fresh: u64,
+    /// The shard that a pass over everything is at, if there is one.
+    pub pass: Option<u8>,
+    /// How many copies were read since the start.
+    pub read: u64,
+    /// How many bad ones were found in all.
+    pub bad: u64,
+    /// The last of them since the start.
+    pub found: Vec<BadCopy>,
+}
+
+/// A copy that was bad, or was not there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BadCopy {
+    /// Its hash.
+    pub digest: String,
+    /// For how many seconds that is known.
+    pub ago: u64,
 }
 
 /// Somebody has a question and no answer.

@@ -54,13 +54,14 @@ pub async fn recover(depot: &Depot, request: &Recover) -> Result<Reading, Refusa
             Ok(Some(mut blob)) => Some((blob.read(offset, CHUNK as usize), blob)),
             Ok(None) => {
                 if record.held_by(&me) {
-                    custody.lost(hash);
+                    tracing::error!(blob = %hash, "this server's copy is not here");
+                    custody.condemn(hash);
                 }
                 None
             }
             Err(error) => {
                 tracing::error!(blob = %hash, %error, "this server's copy is bad");
-                custody.condemn(hash, size.get());
+                custody.condemn(hash);
                 None
             }
         };

@@ -12,6 +12,7 @@
 //! failed sync is never tried again: the kernel has dropped what it could not write.
 
 pub mod blob;
+mod check;
 pub mod layout;
 pub mod parts;
 mod staged;
@@ -32,6 +33,7 @@ use crate::seams::disk::{self, Disk, Kind, OpenMode};
 use crate::seams::{Entropy, Seams};
 
 pub use blob::{Blob, BlobError};
+pub use check::{Check, Verdict};
 pub use parts::{PartKey, Parts};
 pub use staged::StagedReader;
 pub use staging::{Complete, Seal, Sealed, Staging};
@@ -239,35 +241,6 @@ impl Volume {
         lock(&self.given).hashes.len()
     }
 
-    /// A reader found this blob bad. It is read once more, whole, from a fresh start; if it is still
-    /// bad it goes into quarantine, where a person may look at it and no reader does. Whether it
-    /// did. A disk that can't be asked now condemns nothing.
-    pub fn condemn(&self, digest: &Digest, size: u64) -> io::Result<bool> {
-        let Some(fault) = self.first_fault(digest, size) else { return Ok(false) };
-        // It may have been replaced by a good one meanwhile: what lies there now is asked again,
-        // where it was bad, and nothing can replace it.
-        let _lock = self.lock(digest);
-        let again = match Blob::open(&*self.disk, *digest, size) {
-            Ok(None) => return Ok(false),
-            Ok(Some(mut blob)) => blob.read(fault, 1).err(),
-            Err(error) => Some(error),
-        };
-        match again {
-            None => Ok(false),
-            Some(error) if !error.condemns() => Ok(false),
-            Some(_) => self.quarantine(digest).map(|()| true),
-        }
-    }
-
-    /// From where on a blob can't be read; `None` if it is good, or not here.
-    fn first_fault(&self, digest: &Digest, size: u64) -> Option<u64> {
-        match Blob::open(&*self.disk, *digest, size) {
-            Ok(None) => None,
-            Ok(Some(mut blob)) => blob.first_fault(),
-            Err(_) => Some(0),
-        }
-    }
-
     /// Whether this blob was vouched for since the last sweep.
     pub fn has_vouched(&self, digest: &Digest) -> bool {
         lock(&self.given).hashes.contains(digest)
@@ -286,21 +259,6 @@ impl Volume {
             }
         }
         Ok(found)
-    }
-
-    /// The size that a blob says it has, by its file's size.
-    pub fn blob_size(&self, digest: &Digest) -> Result<Option<u64>, BlobError> {
-        Blob::stored_size(&*self.disk, digest)
-    }
-
-    /// Moves whatever lies at a hash's path out of the way. Under the hash's lock.
-    fn quarantine(&self, digest: &Digest) -> io::Result<()> {
-        let random: String = self.entropy.bytes::<4>().iter().map(|b| format!("{b:02x}")).collect();
-        let to = layout::quarantine().join(format!("{digest}.{random}"));
-        tracing::error!(blob = %digest, to = %to.display(), "a copy is bad and goes into quarantine");
-        self.disk.rename(&layout::blob(digest), &to)?;
-        self.disk.sync_dir(&layout::quarantine())?;
-        self.disk.sync_dir(&layout::shard_of(digest))
     }
 
     /// Under the hash's lock.

@@ -13,7 +13,7 @@ use depot_server::config::VolumeSettings;
 use depot_server::seams::Seams;
 use depot_server::seams::system_disk::SystemDisk;
 use depot_server::volume::layout::{self, CHUNK, SEGMENT};
-use depot_server::volume::{BlobError, PartKey, Seal, Sealed, Volume};
+use depot_server::volume::{BlobError, PartKey, Seal, Sealed, Verdict, Volume};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use sha2::{Digest as _, Sha256};
@@ -221,13 +221,41 @@ fn a_bad_copy_goes_into_quarantine_and_a_new_deposit_heals_it() {
     let bench = Bench::new();
     let bytes = content(CHUNK);
     let sealed = bench.put(&bytes);
-    assert!(!bench.volume.condemn(&sealed.digest(), sealed.size()).unwrap(), "a good one stays");
+    assert_eq!(bench.volume.condemn(&sealed.digest()).unwrap(), Verdict::Good, "it stays");
     fs::write(bench.path(layout::blob(&sealed.digest())), b"short").unwrap();
-    assert!(bench.volume.condemn(&sealed.digest(), sealed.size()).unwrap());
+    assert_eq!(bench.volume.condemn(&sealed.digest()).unwrap(), Verdict::Bad);
     assert!(bench.volume.open_blob(&sealed.digest(), sealed.size()).unwrap().is_none());
     assert_eq!(fs::read_dir(bench.path(layout::quarantine())).unwrap().count(), 1);
     let again = bench.put(&bytes);
     assert!(bench.get(&again, 0, 1 << 20).unwrap() == bytes);
+}
+
+#[test]
+fn a_copy_whose_checksums_are_right_and_whose_hash_is_not_is_bad() {
+    let bench = Bench::new();
+    let (wanted, other) = (content(CHUNK + 1), [7; CHUNK as usize + 1]);
+    let (wanted, other) = (bench.put(&wanted).digest(), bench.put(&other).digest());
+    let forged = bench.path(layout::blob(&wanted));
+    fs::copy(bench.path(layout::blob(&other)), &forged).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(forged).unwrap();
+    let footer = layout::encode_footer(&wanted, CHUNK + 1);
+    file.write_all_at(&footer, layout::footer_offset(CHUNK + 1)).unwrap();
+    assert_eq!(bench.volume.condemn(&wanted).unwrap(), Verdict::Bad);
+    assert_eq!(bench.volume.condemn(&other).unwrap(), Verdict::Good);
+}
+
+#[test]
+fn a_copy_that_is_not_here_is_called_absent_only_where_its_folder_is() {
+    let bench = Bench::new();
+    let digest = bench.put(b"depot").digest();
+    bench.volume.begin_sweep(1);
+    assert!(bench.volume.trash(&digest, 10, || Ok::<_, io::Error>(false)).unwrap());
+    assert_eq!(bench.volume.condemn(&digest).unwrap(), Verdict::Good, "it was in the trash");
+    fs::remove_file(bench.path(layout::blob(&digest))).unwrap();
+    fs::write(bench.path(layout::blobs().join("MARKER")), b"whose").unwrap();
+    assert_eq!(bench.volume.condemn(&digest).unwrap(), Verdict::Absent);
+    fs::remove_file(bench.path(layout::blobs().join("MARKER"))).unwrap();
+    bench.volume.condemn(&digest).expect_err("the volume is not there");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// The server's executable.
-pub(super) fn path() -> &'static Path {
+pub(crate) fn path() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| std::env::var_os("DEPOT_SERVER_BIN").map_or_else(build, PathBuf::from))
 }

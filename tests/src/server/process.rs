@@ -66,11 +66,12 @@ pub(super) fn run(setup: Setup) -> Result<Server, Refusal> {
     Ok(Server { setup, child, ready, address, output, log })
 }
 
-/// The address in `depot-server NAME: clients on ADDRESS, data in PATH`.
+/// The address in `depot-server NAME: clients on ADDRESS, data in PATH`; a witness has only one for
+/// servers.
 #[track_caller]
 fn address_in(ready: &str) -> SocketAddr {
-    let address =
-        ready.split_once(": clients on ").and_then(|(_, rest)| rest.split_once(", data in "));
+    let start = ready.split_once(": clients on ").or_else(|| ready.split_once(": servers on "));
+    let address = start.and_then(|(_, rest)| rest.split_once(", data in "));
     let (address, _) = address.unwrap_or_else(|| panic!("not a ready line: {ready:?}"));
     address.parse().unwrap_or_else(|_| panic!("not an address: {ready:?}"))
 }
@@ -106,6 +107,12 @@ impl Server {
     /// Its log so far.
     pub fn log(&self) -> String {
         self.log.text()
+    }
+
+    /// Its log, once it has ended.
+    #[track_caller]
+    pub(crate) fn whole_log(&self) -> String {
+        self.log.whole()
     }
 
     /// The log holds the id in no form.
@@ -190,6 +197,12 @@ impl Server {
         status.unwrap_or_else(|| panic!("it still runs; log:\n{}", self.log())).code()
     }
 
+    /// Its exit code, where it has ended; `Some(None)` when a signal ended it.
+    pub fn ended(&mut self) -> Option<Option<i32>> {
+        let status = self.child.try_wait().expect("it is our child");
+        status.map(|status| status.code())
+    }
+
     /// Writes another `[limits]` and has it read again.
     pub fn reload(&mut self, limits: &str) {
         self.setup = self.setup.clone().limits(limits);
@@ -206,6 +219,20 @@ impl Drop for Server {
             eprintln!("--- log of {}:\n{}", self.ready, self.log.whole());
         }
     }
+}
+
+/// The exit code and the whole output of a command that ends by itself, and in time.
+#[track_caller]
+pub(crate) fn finished(mut child: Child, most: Duration) -> (Option<i32>, String, String) {
+    let (stdout, _) = Captured::lines_of(child.stdout.take().expect("stdout is piped"));
+    let (stderr, _) = Captured::lines_of(child.stderr.take().expect("stderr is piped"));
+    let status = wait_for(&mut child, most);
+    if status.is_none() {
+        let _ = child.kill().and_then(|()| child.wait());
+    }
+    let (stdout, stderr) = (stdout.whole(), stderr.whole());
+    let status = status.unwrap_or_else(|| panic!("still at it after {most:?}: {stdout}{stderr}"));
+    (status.code(), stdout, stderr)
 }
 
 fn wait_for(child: &mut Child, most: Duration) -> Option<ExitStatus> {

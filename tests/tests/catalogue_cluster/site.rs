@@ -105,7 +105,7 @@ impl Site {
         };
         let start = Arc::new(AtomicU64::new(self.starts));
         let kept = Arc::new(Forgets);
-        let starts = Starts::load(1, start, kept, seams.blocking.clone()).unwrap();
+        let starts = Starts::load(1, start, 7, kept, seams.blocking.clone()).unwrap();
         let identity = LinkIdentity {
             cluster: Some(CLUSTER),
             keys: Some(Keys::new(b"the secret of this cluster, 32 b", [])),

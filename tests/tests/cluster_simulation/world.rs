@@ -61,6 +61,9 @@ pub(crate) enum Stage {
     Calm,
 }
 
+/// A client's id, and a name of its files.
+type Key = (String, String);
+
 /// What machines, clients and the storm share.
 #[derive(Clone)]
 pub(crate) struct World {
@@ -72,9 +75,9 @@ pub(crate) struct World {
     pub(crate) seen: Arc<Mutex<Seen>>,
     pub(crate) stage: Arc<Mutex<Stage>>,
     /// What was done and seen, by id and name.
-    pub(crate) histories: Arc<Mutex<BTreeMap<(String, String), Vec<Operation>>>>,
+    pub(crate) histories: Arc<Mutex<BTreeMap<Key, Vec<Operation>>>>,
     /// The hashes of all that was ever deposited, by id and name: what a local read may show.
-    pub(crate) ever: Arc<Mutex<BTreeMap<(String, String), BTreeSet<String>>>>,
+    pub(crate) ever: Arc<Mutex<BTreeMap<Key, BTreeSet<String>>>>,
 }
 
 /// Runs the world of this seed to its end.

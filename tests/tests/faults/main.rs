@@ -8,6 +8,7 @@ mod full;
 mod nth;
 mod payload;
 mod reading;
+mod scrub;
 
 use std::path::PathBuf;
 

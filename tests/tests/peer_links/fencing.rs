@@ -46,7 +46,7 @@ fn what_was_met_outlives_the_one_who_met_it() {
         // Raised while it runs, it is told by the pings.
         b.start.store(2, Ordering::SeqCst);
         tokio::time::sleep(SECOND).await;
-        let two = StartSeen { incarnation: 1, start: 2 };
+        let two = StartSeen { incarnation: 1, start: 2, process: 1 };
         assert_eq!(*kept.0.lock().unwrap(), [(name("b"), two)]);
         assert!(a.links.is_up(&name("b")));
         a.cut().await;
@@ -79,6 +79,33 @@ fn of_two_servers_with_one_name_the_one_that_is_behind_is_fenced_by_pings() {
         assert!(first.starts.fenced().borrow().is_none());
         assert!(a.links.is_up(&name("b")) && first.links.is_up(&name("a")));
         assert!(!copy.links.is_up(&name("a")));
+    });
+}
+
+#[test]
+fn of_two_processes_that_were_started_equally_often_the_later_one_is_fenced() {
+    life(async {
+        let site = Site::of(&["a", "b"]);
+        let a = site.server("a").run().await;
+        let first = site.server("b").run().await;
+        a.until_up("b").await;
+        let mut copy = site.server("b");
+        (copy.process, copy.elsewhere) = (2, true);
+        let copy = copy.run().await;
+        copy.starts.fenced().wait_for(Option::is_some).await.unwrap();
+        tokio::time::sleep(10 * SECOND).await;
+        assert!(first.starts.fenced().borrow().is_none());
+        assert!(a.links.is_up(&name("b")) && first.links.is_up(&name("a")));
+        assert!(!copy.links.is_up(&name("a")));
+        first.cut().await;
+
+        // Nor does it come in when the other one is gone: what was met stays met.
+        let mut copy = site.server("b");
+        copy.process = 3;
+        let copy = copy.run().await;
+        copy.starts.fenced().wait_for(Option::is_some).await.unwrap();
+        tokio::time::sleep(10 * SECOND).await;
+        assert!(!a.links.is_up(&name("b")));
     });
 }
 

@@ -106,6 +106,7 @@ impl Site {
             cluster: Some([7; 16]),
             incarnation: 1,
             start: 1,
+            process: 1,
             keys: Some(Keys::new(SECRET, [])),
             kept: Arc::default(),
             services: vec![Service::Catalogue, Service::Transfer, Service::Operator],
@@ -122,6 +123,8 @@ pub(crate) struct Plan {
     pub(crate) cluster: Option<[u8; 16]>,
     pub(crate) incarnation: u64,
     pub(crate) start: u64,
+    /// Which process it is.
+    pub(crate) process: u32,
     pub(crate) keys: Option<Keys>,
     pub(crate) kept: Arc<Kept>,
     pub(crate) services: Vec<Service>,
@@ -149,8 +152,8 @@ impl Plan {
         let seed = self.start * 1000 + u64::from(self.me.as_bytes()[0]);
         let (seams, _) = seams(clock, Arc::clone(&network), seed);
         let start = Arc::new(AtomicU64::new(self.start));
-        let starts =
-            Starts::load(self.incarnation, Arc::clone(&start), self.kept, seams.blocking.clone());
+        let (own, blocking) = (Arc::clone(&start), seams.blocking.clone());
+        let starts = Starts::load(self.incarnation, own, self.process, self.kept, blocking);
         let starts = Arc::new(starts.expect("nothing fails to be read"));
         let identity = LinkIdentity {
             cluster: self.cluster,

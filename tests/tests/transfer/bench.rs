@@ -35,7 +35,7 @@ use depot_server::tasks::Tasks;
 use depot_server::transfer::{Arrivals, Courier, Transfer, TransferService};
 use depot_server::turns::Turns;
 use depot_server::uploads::Uploads;
-use depot_server::volume::{Seal, Sealed, Volume};
+use depot_server::volume::{Seal, Sealed, Verdict, Volume};
 use depot_tests::twins::clock::TokioClock;
 use depot_tests::twins::memory_disk::MemoryDisk;
 use depot_tests::twins::network::MemoryNetwork;
@@ -101,7 +101,7 @@ impl Site {
         let (members, tasks) = (self.members(me), Tasks::default());
         let (custody, catalogue, events) = custody(&seams, &disk, me, &self.names, &tasks).await;
         let start = Arc::new(AtomicU64::new(1));
-        let starts = Starts::load(1, start, Arc::new(Forgetful), Arc::clone(&seams.blocking));
+        let starts = Starts::load(1, start, 7, Arc::new(Forgetful), Arc::clone(&seams.blocking));
         let identity = LinkIdentity {
             cluster: Some(CLUSTER),
             keys: Some(Keys::new(SECRET, [])),
@@ -294,8 +294,7 @@ impl Server {
 
     /// Whether it has a good copy of this.
     pub(crate) fn holds(&self, content: &[u8]) -> bool {
-        let blob = self.volume().open_blob(&digest(content), content.len() as u64).unwrap();
-        blob.is_some_and(|mut blob| blob.first_fault().is_none())
+        self.volume().condemn(&digest(content)).is_ok_and(|verdict| verdict == Verdict::Good)
     }
 
     /// How many files it has in its staging folder.

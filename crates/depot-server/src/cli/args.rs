@@ -75,6 +75,15 @@ pub(super) enum Command {
         #[arg(value_name = "NAME", value_parser = parse_name)]
         server: ServerName,
     },
+    /// Have every copy read again now, and the bad ones replaced; `status` tells how far it is.
+    Scrub {
+        /// The file that the servers were started with.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Of one server of the file; without it, of all.
+        #[arg(value_name = "NAME", value_parser = parse_name)]
+        server: Option<ServerName>,
+    },
 }
 
 /// Takes a server's name, or says what is one.
@@ -94,7 +103,8 @@ depot-server --port PORT [--data DIR]
        depot-server check-config FILE
        depot-server init --config FILE
        depot-server status --config FILE
-       depot-server admit --config FILE NAME";
+       depot-server admit --config FILE NAME
+       depot-server scrub --config FILE [NAME]";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -110,6 +120,8 @@ Examples:
         All servers of the file run, with empty folders: makes them one cluster.
   depot-server admit --config depot.toml c
         The server \"c\" runs with an empty folder: takes it in, in the place of a lost one.
+  depot-server scrub --config depot.toml
+        Reads every copy of all servers again, without waiting for its turn.
   printf 'id_cliente:\\n' | nc 127.0.0.1 7070
         Ask a running server for an id.
 

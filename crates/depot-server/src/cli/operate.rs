@@ -1,5 +1,7 @@
-//! The operator's commands: found a cluster, see how it is, admit a server. They are clients of the
-//! peer ports that the configuration names; nothing of theirs happens in this process.
+//! The operator's commands: found a cluster, see how it is, admit a server, have copies read again.
+//! They are clients of the peer ports that the configuration names; nothing of theirs happens in this process.
+
+mod status;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -47,6 +49,8 @@ pub enum Operation {
     Status,
     /// Take a server of the file into the cluster.
     Admit(ServerName),
+    /// Have a server of the file, or all, read their copies again.
+    Scrub(Option<ServerName>),
 }
 
 /// Carries out an operator's command on the cluster of a file: what comes of it on stdout, what is
@@ -65,6 +69,7 @@ pub fn operate(path: &Path, operation: &Operation) -> Exit {
                 Operation::Init => operator.init().await,
                 Operation::Status => operator.status().await,
                 Operation::Admit(server) => operator.admit(server).await,
+                Operation::Scrub(server) => operator.scrub(server.as_ref()).await,
             }
         }),
         Err(error) => Err(Failed::Output(error)),
@@ -148,7 +153,7 @@ impl Operator {
             match asked {
                 Ok((met, status)) => {
                     reached += 1;
-                    describe(server, &met, &status, &mut output)?;
+                    status::describe(server, &met, &status, &mut output)?;
                 }
                 Err(error) => {
                     writeln!(output, "{}: not reached: {}", server.name, telemetry::chain(&error))?;
@@ -165,9 +170,7 @@ impl Operator {
     /// The catalogue first, then the folder, then the vote: cut short anywhere, it can be begun
     /// again.
     async fn admit(&self, name: &ServerName) -> Result<(), Failed> {
-        let Some(server) = self.config.servers().iter().find(|server| server.name == *name) else {
-            return Err(Failed::Refused(format!("the configuration has no server \"{name}\"")));
-        };
+        let server = self.server(name)?;
         let (met, _) = self.look(server).await?;
         self.check_list(server, &met)?;
         let leader = self.leader(LEADER_WITHIN).await?;
@@ -196,6 +199,37 @@ impl Operator {
         self.votes(name).await?;
         writeln!(io::stdout().lock(), "{name} is a server of the cluster {}", hex(&cluster))?;
         Ok(())
+    }
+
+    /// Begins it, and says so; all of them are asked even where one can't be. A witness has nothing
+    /// to read.
+    async fn scrub(&self, name: Option<&ServerName>) -> Result<(), Failed> {
+        let servers: Vec<&Server> = match name {
+            Some(name) => vec![self.server(name)?],
+            None => self.config.servers().iter().filter(|server| !server.witness).collect(),
+        };
+        let mut done = Ok(());
+        for server in servers {
+            let failed = match self.ask(server, &Question::Scrub, DONE_WITHIN).await {
+                Ok((_, Reply::Scrubbing)) => {
+                    writeln!(io::stdout().lock(), "{} reads its copies again", server.name)?;
+                    continue;
+                }
+                Ok((_, other)) => unexpected(server, other),
+                Err(error) => error.into(),
+            };
+            match done {
+                Ok(()) => done = Err(failed),
+                Err(_) => super::tell(&format!("error: {}\n", telemetry::chain(&failed))),
+            }
+        }
+        done
+    }
+
+    fn server(&self, name: &ServerName) -> Result<&Server, Failed> {
+        let named = self.config.servers().iter().find(|server| server.name == *name);
+        let none = || Failed::Refused(format!("the configuration has no server \"{name}\""));
+        named.ok_or_else(none)
     }
 
     /// Waits until a server has caught up and votes, in the life that its folder has.
@@ -295,69 +329,6 @@ fn unexpected(server: &Server, reply: Reply) -> Failed {
         }
         _ => format!("the server {} answered something else than it was asked", server.name),
     })
-}
-
-fn describe(
-    server: &Server,
-    met: &Proven,
-    status: &Status,
-    output: &mut impl Write,
-) -> io::Result<()> {
-    let name = &server.name;
-    let Some(cluster) = &met.cluster else {
-        return writeln!(output, "{name}: waits to be founded (init) or admitted (admit)");
-    };
-    write!(output, "{name}: cluster {}, incarnation {}", hex(cluster), met.start.incarnation)?;
-    write!(output, ", up {}", seconds(status.uptime))?;
-    write!(output, ", room {}", bytesize::ByteSize(status.room).display().iec())?;
-    if status.suspect {
-        write!(output, ", READ-ONLY after a disk fault until a scrub has passed")?;
-    }
-    writeln!(output)?;
-    if let Some(catalogue) = &status.catalogue {
-        let leader = catalogue.leader.as_deref().unwrap_or("nobody");
-        let quorum = if catalogue.quorum { "a majority answers" } else { "NO MAJORITY" };
-        let members = catalogue.members.iter().map(|member| match member.votes {
-            true => member.server.clone(),
-            false => format!("{} (catching up)", member.server),
-        });
-        writeln!(
-            output,
-            "  catalogue: {leader} leads in term {}, {quorum}, applied up to {}, voters: {}",
-            catalogue.term,
-            catalogue.applied,
-            members.collect::<Vec<_>>().join(", ")
-        )?;
-    }
-    if let Some(repair) = &status.repair {
-        let more = if repair.more { " and more" } else { "" };
-        write!(
-            output,
-            "  copies: {} made since the start, {}{more} wanted here ({} under way)",
-            repair.healed, repair.missing, repair.running
-        )?;
-        match repair.lacking {
-            Some(lacking) => writeln!(output, "; {lacking} files lack copies")?,
-            None => writeln!(output)?,
-        }
-    }
-    for peer in &status.peers {
-        let (name, since) = (&peer.name, seconds(peer.since));
-        match &peer.why {
-            _ if peer.up => write!(output, "  {name}: up for {since}")?,
-            Some(why) => write!(output, "  {name}: DOWN for {since}: {why}")?,
-            None => write!(output, "  {name}: DOWN for {since}")?,
-        }
-        match peer.room {
-            Some(room) => writeln!(output, ", room {}", bytesize::ByteSize(room).display().iec())?,
-            None => writeln!(output)?,
-        }
-    }
-    Ok(())
-}
-
-fn seconds(seconds: u64) -> humantime::FormattedDuration {
-    humantime::format_duration(Duration::from_secs(seconds))
 }
 
 fn hex(id: &[u8; 16]) -> uuid::fmt::Simple {

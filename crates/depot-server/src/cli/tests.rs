@@ -148,7 +148,9 @@ fn an_operator_names_the_file() {
     assert_eq!(operation("init --config x.toml"), (file.clone(), Operation::Init));
     assert_eq!(operation("status --config x.toml"), (file.clone(), Operation::Status));
     let c = ServerName::parse("c").unwrap();
-    assert_eq!(operation("admit --config x.toml c"), (file, Operation::Admit(c)));
+    assert_eq!(operation("admit --config x.toml c"), (file.clone(), Operation::Admit(c.clone())));
+    assert_eq!(operation("scrub --config x.toml c"), (file.clone(), Operation::Scrub(Some(c))));
+    assert_eq!(operation("scrub --config x.toml"), (file, Operation::Scrub(None)));
     assert!(refused("init").contains("--config"));
     assert!(refused("admit --config x.toml").contains("NAME"));
     assert!(refused("admit --config x.toml C").contains("a-z"));

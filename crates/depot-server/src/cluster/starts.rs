@@ -1,15 +1,18 @@
 //! How often each server was started, as it has told. A server that tells of fewer starts than it
 //! told before runs on an older image of its disk: what it knew in between it has forgotten, its
 //! votes included, so it must take no part (RELIABILITY.md, C13). It is refused, and told so; when
-//! it hears that, it stops ([`Starts::fenced`]).
+//! it hears that, it stops ([`Starts::fenced`]). So is one that tells of as many starts as it told
+//! before and is another process: its image was started as often as the disk that it replaced, or
+//! it is a second server under one name.
 //!
 //! Both ends of a link tell each other the highest that they have met of the other. What is met is
 //! kept ([`KeepStarts`]) before the other end is answered, so that a crash does not forget it.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{self, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use depot_protocol::ServerName;
@@ -18,13 +21,28 @@ use tokio::sync::watch;
 
 use crate::seams::{Blocking, blocking};
 
-/// Which life of a server, and how often it was started in it. A later one is greater.
+/// Which life of a server, how often it was started in it, and which process that was. A later one is
+/// greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StartSeen {
     /// Counts the times that its data folder was lost and made anew.
     pub incarnation: u64,
     /// Counts its starts, and every ten minutes of running.
     pub start: u64,
+    /// A random number of the process.
+    pub process: u32,
+}
+
+impl StartSeen {
+    /// Whether one who tells of `told` is not the server that told of this, later in its life.
+    fn rules_out(&self, told: &StartSeen) -> bool {
+        let times = |seen: &StartSeen| (seen.incarnation, seen.start);
+        match times(self).cmp(&times(told)) {
+            Ordering::Greater => true,
+            Ordering::Equal => self.process != told.process,
+            Ordering::Less => false,
+        }
+    }
 }
 
 impl fmt::Display for StartSeen {
@@ -47,6 +65,7 @@ pub trait KeepStarts: Send + Sync {
 pub struct Starts {
     incarnation: u64,
     start: Arc<AtomicU64>,
+    process: u32,
     seen: Mutex<BTreeMap<ServerName, StartSeen>>,
     kept: Arc<dyn KeepStarts>,
     blocking: Arc<dyn Blocking>,
@@ -55,16 +74,18 @@ pub struct Starts {
 
 impl Starts {
     /// Reads what is kept: this blocks. `start` is this server's own number, which whoever raises
-    /// it stores here *after* it is synced; it is told to the others from then on.
+    /// it stores here *after* it is synced; it is told to the others from then on. `process` is
+    /// drawn anew at each start.
     pub fn load(
         incarnation: u64,
         start: Arc<AtomicU64>,
+        process: u32,
         kept: Arc<dyn KeepStarts>,
         blocking: Arc<dyn Blocking>,
     ) -> io::Result<Self> {
         let seen = Mutex::new(kept.load()?.into_iter().collect());
         let fenced = watch::Sender::new(None);
-        Ok(Starts { incarnation, start, seen, kept, blocking, fenced })
+        Ok(Starts { incarnation, start, process, seen, kept, blocking, fenced })
     }
 
     /// Says why, as soon as another server has met a higher start of this one: its disk was rolled
@@ -77,7 +98,8 @@ impl Starts {
     /// This server's own.
     #[must_use]
     pub fn own(&self) -> StartSeen {
-        StartSeen { incarnation: self.incarnation, start: self.start.load(Ordering::SeqCst) }
+        let start = self.start.load(atomic::Ordering::SeqCst);
+        StartSeen { incarnation: self.incarnation, start, process: self.process }
     }
 
     /// The highest that was met of another server.
@@ -89,12 +111,12 @@ impl Starts {
     /// Another server tells of its start; what is higher than before is kept before this returns.
     ///
     /// # Errors
-    /// The higher one that was met.
+    /// The one that was met and rules it out.
     pub(super) async fn meet(&self, server: &ServerName, told: StartSeen) -> Result<(), StartSeen> {
         {
             let mut seen = self.lock();
             match seen.get(server) {
-                Some(higher) if *higher > told => return Err(*higher),
+                Some(met) if met.rules_out(&told) => return Err(*met),
                 Some(same) if *same == told => return Ok(()),
                 _ => drop(seen.insert(server.clone(), told)),
             }
@@ -116,7 +138,7 @@ impl Starts {
     /// the message was on its way is no fault: what counts is this server's number now.
     pub(super) fn told_of_us(&self, by: &str, met: Option<StartSeen>) {
         let own = self.own();
-        let Some(met) = met.filter(|met| *met > own) else { return };
+        let Some(met) = met.filter(|met| met.rules_out(&own)) else { return };
         let why = format!(
             "{by} has met {met} of this server, which is at {own}: its disk was rolled back to an \
              older image, or a second server runs under its name"

@@ -121,6 +121,8 @@ impl Values<'_> {
             trash: time in KEEP,
             reserve: number in ROOM,
             reserve_percent: number in PERCENT,
+            scrub: time in KEEP,
+            scrub_fresh: time in KEEP,
         })
     }
 

@@ -168,11 +168,21 @@ pub struct VolumeSettings {
     pub reserve: u64,
     /// Percent of the file system that deposits leave free; the larger of the two counts.
     pub reserve_percent: u8,
+    /// The running time in which every copy is read again.
+    pub scrub: Duration,
+    /// The running time after which what was deposited since the last time is read again.
+    pub scrub_fresh: Duration,
 }
 
 impl Default for VolumeSettings {
     fn default() -> VolumeSettings {
-        VolumeSettings { trash: DAY, reserve: 64 * MIB, reserve_percent: 1 }
+        VolumeSettings {
+            trash: DAY,
+            reserve: 64 * MIB,
+            reserve_percent: 1,
+            scrub: 7 * DAY,
+            scrub_fresh: DAY / 2,
+        }
     }
 }
 

@@ -81,6 +81,10 @@ pub(super) struct Volume {
     pub(super) reserve: Key<Size>,
     /// Percent of the disk that is left free.
     pub(super) reserve_percent: Key<Count>,
+    /// The time in which every copy is read again.
+    pub(super) scrub: Key<Time>,
+    /// The time after which new copies are read again.
+    pub(super) scrub_fresh: Key<Time>,
 }
 
 /// `[catalogue]`: how the catalogue is kept.

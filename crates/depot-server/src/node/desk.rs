@@ -20,6 +20,7 @@ use crate::operator::{
 };
 use crate::repair::Repair;
 use crate::repair::heal::Healing;
+use crate::repair::scrub::Scrubber;
 use crate::seams::{Disk, Seams, blocking};
 use crate::telemetry;
 
@@ -44,6 +45,7 @@ struct Open {
     custody: Arc<Custody>,
     links: Option<Arc<Links>>,
     repair: Option<Arc<Repair>>,
+    scrubber: Arc<Scrubber>,
 }
 
 impl Desk {
@@ -67,9 +69,10 @@ impl Desk {
         custody: Arc<Custody>,
         links: Option<Arc<Links>>,
         repair: Option<Arc<Repair>>,
+        scrubber: Arc<Scrubber>,
     ) {
         // A server comes to serve once in its life.
-        drop(self.open.set(Open { catalogue, custody, links, repair }));
+        drop(self.open.set(Open { catalogue, custody, links, repair, scrubber }));
     }
 
     async fn answer(&self, question: Question) -> Reply {
@@ -77,6 +80,7 @@ impl Desk {
             Question::Found(founding) => self.found(founding).await,
             Question::Status => Reply::Status(Box::new(self.status().await)),
             Question::Admit { server } => self.admit(&server).await,
+            Question::Scrub => self.scrub(),
         }
     }
 
@@ -118,8 +122,9 @@ impl Desk {
             room: 0,
             suspect: false,
             repair: None,
+            scrub: None,
         };
-        let Some(Open { catalogue, custody, links, repair }) = self.open.get() else {
+        let Some(Open { catalogue, custody, links, repair, scrubber }) = self.open.get() else {
             return status;
         };
         let now = catalogue.status();
@@ -154,6 +159,7 @@ impl Desk {
         });
         let volume = Arc::clone(&custody.volume);
         status.suspect = volume.faults() > 0;
+        status.scrub = Some(scrubber.status());
         match blocking::run(&self.seams.blocking, move || volume.room()).await {
             Ok(Ok(room)) => status.room = room,
             Ok(Err(error)) => tracing::warn!(%error, "cannot ask for room"),
@@ -179,6 +185,14 @@ impl Desk {
             }
             Err(error) => Reply::Refused(telemetry::chain(&error)),
         }
+    }
+
+    fn scrub(&self) -> Reply {
+        let Some(Open { scrubber, .. }) = self.open.get() else {
+            return Reply::Refused("it waits to be founded or admitted, and has no copies".into());
+        };
+        scrubber.command();
+        Reply::Scrubbing
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Waiting>> {

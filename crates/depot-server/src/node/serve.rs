@@ -17,7 +17,8 @@ use crate::config::Settings;
 use crate::custody::Custody;
 use crate::depot::{Depot, STRAGGLERS};
 use crate::home::Found;
-use crate::repair::{self, Repair, housekeeping, lost, reconcile, scrub, sweep};
+use crate::repair::scrub::Scrubber;
+use crate::repair::{self, Repair, housekeeping, lost, reconcile, sweep};
 use crate::seams::{Disk, Seams, blocking};
 use crate::session::Shared;
 use crate::start_number::StartNumber;
@@ -106,13 +107,15 @@ impl Site {
         };
         let transfers = Arc::new(TransferService::new(courier.clone(), &self.members));
         self.door.set_service(Service::Transfer, transfers as _);
+        let scrubber = self.scrubber(&seams, &custody).await?;
+        self.tasks.spawn(Arc::clone(&scrubber).run(self.tasks.clone()));
         let repair = self.work(&seams, &courier, number, events, links.as_ref());
         let depot = Arc::new(self.depot(courier));
         if let Some(links) = &links {
             // Set once: a server comes to serve once in its life.
             drop(self.links.set(Arc::clone(links)));
         }
-        self.desk.open(catalogue, custody, links, repair);
+        self.desk.open(catalogue, custody, links, repair, scrubber);
         drop(self.shared.depot.set(depot));
         Ok(())
     }
@@ -126,7 +129,8 @@ impl Site {
     ) -> Result<LinkIdentity, StartError> {
         let (incarnation, start) = (identity.incarnation, number.counter());
         let (met, blocking) = (Met::new(Arc::clone(&self.disk)), Arc::clone(&self.seams.blocking));
-        let load = move || Starts::load(incarnation, start, Arc::new(met), blocking);
+        let process = u32::from_le_bytes(self.seams.entropy.bytes());
+        let load = move || Starts::load(incarnation, start, process, Arc::new(met), blocking);
         let starts = blocking::run(&self.seams.blocking, load).await?.map_err(StartError::Met)?;
         Ok(LinkIdentity {
             cluster: Some(identity.cluster),
@@ -194,6 +198,18 @@ impl Site {
         }
     }
 
+    /// What reads the copies again, where it was.
+    async fn scrubber(
+        &self,
+        seams: &Seams,
+        custody: &Arc<Custody>,
+    ) -> Result<Arc<Scrubber>, StartError> {
+        let (custody, seams, disk) = (Arc::clone(custody), seams.clone(), Arc::clone(&self.disk));
+        let (blocking, settings) = (Arc::clone(&seams.blocking), self.settings.volume.clone());
+        let load = move || Scrubber::load(custody, seams, disk, &settings);
+        Ok(blocking::run(&blocking, load).await?)
+    }
+
     /// What goes on in the background.
     fn work(
         &self,
@@ -211,7 +227,6 @@ impl Site {
         tasks.spawn(lost::run(Arc::clone(custody), tasks.clone()));
         tasks.spawn(sweep::run(Arc::clone(custody), seams.clone(), tasks.clone()));
         tasks.spawn(reconcile::run(Arc::clone(custody), seams.clone(), tasks.clone()));
-        tasks.spawn(scrub::run(Arc::clone(custody), seams.clone(), tasks.clone()));
         tasks.spawn(housekeeping::run(Arc::clone(custody), seams.clone(), number, tasks.clone()));
         repair
     }

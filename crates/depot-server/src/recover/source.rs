@@ -183,7 +183,7 @@ impl Source {
             Err(error) => {
                 tracing::error!(blob = %self.digest, %error, at = self.at, "this server's copy went bad in a recover");
                 if error.condemns() {
-                    depot.custody.condemn(self.digest, self.size);
+                    depot.custody.condemn(self.digest);
                 }
                 return None;
             }

@@ -22,7 +22,7 @@ use crate::custody::{Custody, CustodyError};
 use crate::seams::blocking;
 use crate::tasks::Tasks;
 use crate::transfer::{Added, Courier, FetchError, File};
-use crate::volume::Sealed;
+use crate::volume::{Sealed, Verdict};
 
 /// So many copies are fetched at once.
 const AT_ONCE: usize = 4;
@@ -251,7 +251,7 @@ impl Healer {
     async fn copy(&self, record: &Record) -> Result<Sealed, HealError> {
         let (digest, size) = (record.digest, record.size.get());
         match self.courier.custody.vouch(digest, size).await? {
-            Ok(Some(sealed)) if self.is_good(digest, size).await? => return Ok(sealed),
+            Ok(Some(sealed)) if self.is_good(digest).await? => return Ok(sealed),
             Ok(_) => {}
             Err(error) => {
                 tracing::error!(blob = %digest, %error, "this server's copy is bad; another is fetched");
@@ -266,26 +266,17 @@ impl Healer {
         holders.sort_by_key(|holder| !transfer.is_up(holder));
         let sealed = self.courier.fetch((digest, size), &holders).await?;
         // A copy was repaired when it was read again.
-        match self.is_good(digest, size).await? {
+        match self.is_good(digest).await? {
             true => Ok(sealed),
             false => Err(HealError::Bad),
         }
     }
 
     /// Reads this server's copy again, all of it. A bad one goes into quarantine.
-    async fn is_good(&self, digest: Digest, size: u64) -> Result<bool, CustodyError> {
+    async fn is_good(&self, digest: Digest) -> Result<bool, CustodyError> {
         let custody = Arc::clone(&self.courier.custody);
-        let read = move || {
-            let good = match custody.volume.open_blob(&digest, size) {
-                Ok(Some(mut blob)) => blob.first_fault().is_none(),
-                Ok(None) | Err(_) => false,
-            };
-            if !good {
-                custody.condemn(digest, size);
-            }
-            good
-        };
-        Ok(blocking::run(&self.courier.seams.blocking, read).await?)
+        let judged = blocking::run(&self.courier.seams.blocking, move || custody.judge(digest));
+        Ok(judged.await?? == Verdict::Good)
     }
 
     async fn record(&self, key: &Key) -> Result<(Option<Record>, Servers), CustodyError> {

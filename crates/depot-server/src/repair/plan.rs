@@ -46,6 +46,9 @@ pub struct Planner {
     pub(super) lacking: AtomicU64,
 }
 
+/// Whether a server takes a copy of so many bytes now.
+type Takes<'p> = Box<dyn Fn(&Member, u64) -> bool + Send + 'p>;
+
 /// What decides over a page of records.
 struct Moment<'p> {
     members: &'p Members,
@@ -54,7 +57,7 @@ struct Moment<'p> {
     late: BTreeSet<ServerName>,
     up: Box<dyn Fn(&ServerName) -> bool + Send + 'p>,
     /// Who can take a payload of a size now.
-    takes: Box<dyn Fn(&Member, u64) -> bool + Send + 'p>,
+    takes: Takes<'p>,
 }
 
 impl Planner {

@@ -57,19 +57,8 @@ pub async fn run(custody: Arc<Custody>, seams: Seams, tasks: Tasks) {
     let work = async {
         loop {
             sleep(BEGIN).await;
-            match pass(&custody, &seams).await {
-                Ok(Seen { looked, missing }) => {
-                    tracing::info!(looked, missing, "held the records' copies against the disk");
-                    sleep(LOOK_AGAIN).await;
-                }
-                Err(error @ Stopped::NotWhole { .. }) => {
-                    tracing::error!(
-                        error = crate::telemetry::chain(&error),
-                        "nothing more is told lost: is the volume mounted?"
-                    );
-                    sleep(LOOK_AGAIN).await;
-                }
-                Err(error) => tracing::debug!(%error, "cannot hold the records against the disk"),
+            if once(&custody, &seams).await {
+                sleep(LOOK_AGAIN).await;
             }
         }
     };
@@ -77,6 +66,27 @@ pub async fn run(custody: Arc<Custody>, seams: Seams, tasks: Tasks) {
         biased;
         () = work => {}
         () = tasks.stopping().cancelled() => {}
+    }
+}
+
+/// Holds all records against the disk; whether it came to an end, good or bad.
+pub async fn once(custody: &Arc<Custody>, seams: &Seams) -> bool {
+    match pass(custody, seams).await {
+        Ok(Seen { looked, missing }) => {
+            tracing::info!(looked, missing, "held the records' copies against the disk");
+            true
+        }
+        Err(error @ Stopped::NotWhole { .. }) => {
+            tracing::error!(
+                error = crate::telemetry::chain(&error),
+                "nothing more is told lost: is the volume mounted?"
+            );
+            true
+        }
+        Err(error) => {
+            tracing::debug!(%error, "cannot hold the records against the disk");
+            false
+        }
     }
 }
 
@@ -133,7 +143,7 @@ fn missing(custody: &Arc<Custody>, copies: Vec<(Digest, u64)>) -> Vec<(Digest, u
         Err(error) => {
             tracing::error!(blob = %digest, %error, "a copy that records count cannot be used");
             if error.condemns() {
-                custody.condemn(*digest, *size);
+                custody.condemn(*digest);
             }
             false
         }

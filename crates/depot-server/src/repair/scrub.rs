@@ -1,84 +1,352 @@
-//! The scrub: reads every blob again. Today it runs when the volume became suspect by a disk
-//! fault; when it has read everything and found it good, the volume takes payloads again.
+//! The scrub: reads copies again, and finds those that have rotted before a client does.
+//!
+//! * **Rounds**: every copy on the disk once in `[volume] scrub`, shard by shard, evenly spread.
+//! * **New copies**: every `scrub_fresh`, those of records that are younger than the last time.
+//! * **At once**: everything, after a disk fault (when it has read all of it and found it good the
+//!   volume takes payloads again) and when an operator says so.
+//!
+//! A copy that is bad goes to [`Custody::condemn_at`]; what records list and is nowhere is for
+//! `reconcile`, which a pass over everything ends with. The first two leave the disk to others for four fifths of the time, and
+//! count this server's running time; where they are is kept in the data folder.
 
-use std::sync::Arc;
+mod position;
+mod reading;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::custody::Custody;
-use crate::seams::{Seams, blocking};
+use depot_protocol::Digest;
+use tokio::sync::Notify;
+
+use super::reconcile;
+use crate::catalogue::{Incarnation, Version, View};
+use crate::config::VolumeSettings;
+use crate::custody::{Custody, CustodyError};
+use crate::operator::{BadCopy, ScrubStatus};
+use crate::seams::{Disk, Seams, blocking};
 use crate::tasks::Tasks;
-use crate::volume::Volume;
+use crate::volume::Verdict;
+use position::Position;
+use reading::{Pace, read};
 
-/// How long after a scrub that did not pass the next one begins.
+/// How long after a pass that did not end well the next one begins.
 const AGAIN: Duration = Duration::from_secs(600);
+/// How often it is saved how far it is.
+const SAVE_EVERY: Duration = Duration::from_secs(60);
+/// So many records are looked through in one go.
+const PAGE: usize = 1024;
+/// Lanes of a deposit that was answered may bring their copies for this long: it passes between
+/// the moment up to which records are taken for new, and reading what they list.
+const LANES: Duration = Duration::from_secs(600);
+/// So many of the bad copies that were found are shown.
+const SHOWN: usize = 8;
 
-/// Runs until the server stops.
-pub async fn run(custody: Arc<Custody>, seams: Seams, tasks: Tasks) {
-    let work = async {
+/// What reads this server's copies again.
+pub struct Scrubber {
+    custody: Arc<Custody>,
+    seams: Seams,
+    disk: Arc<dyn Disk>,
+    /// How long a round takes, in seconds.
+    round: u64,
+    /// The time between two looks at new copies, in seconds.
+    fresh: u64,
+    state: Mutex<State>,
+    /// Wakes the pass over everything.
+    commanded: Notify,
+}
+
+struct State {
+    position: Position,
+    /// What lies on the disk.
+    saved: Option<Position>,
+    /// The shard that a pass over everything is at.
+    pass: Option<u8>,
+    /// How many copies were read since the start.
+    read: u64,
+    /// The bad ones that were found since then, and when; the last of them.
+    found: VecDeque<(Digest, u64)>,
+}
+
+impl Scrubber {
+    /// Goes on from where it was. Blocks.
+    pub fn load(
+        custody: Arc<Custody>,
+        seams: Seams,
+        disk: Arc<dyn Disk>,
+        settings: &VolumeSettings,
+    ) -> Arc<Self> {
+        let saved = Position::load(&*disk).unwrap_or_else(|error| {
+            tracing::warn!(%error, "how far the scrub was cannot be read: it begins anew");
+            None
+        });
+        let position = saved.clone().unwrap_or_else(|| Position::begin(custody.now()));
+        let state = State { position, saved, pass: None, read: 0, found: VecDeque::new() };
+        Arc::new(Scrubber {
+            custody,
+            seams,
+            disk,
+            round: settings.scrub.as_secs(),
+            fresh: settings.scrub_fresh.as_secs(),
+            state: Mutex::new(state),
+            commanded: Notify::new(),
+        })
+    }
+
+    /// Everything is to be read now; a pass that is under way does not do, as it is past some of it.
+    pub fn command(&self) {
+        self.commanded.notify_one();
+    }
+
+    /// Runs until the server stops.
+    pub async fn run(self: Arc<Self>, tasks: Tasks) {
+        tokio::select! {
+            _ = async { tokio::join!(self.rounds(), self.new_copies(), self.passes(), self.keep()) } => {}
+            () = tasks.stopping().cancelled() => {}
+        }
+        self.save().await;
+    }
+
+    /// Where it is and what it found.
+    pub fn status(&self) -> ScrubStatus {
+        let now = self.custody.now();
+        let state = self.state();
+        let bad = |(digest, at): &(Digest, u64)| BadCopy {
+            digest: digest.to_string(),
+            ago: now.saturating_sub(*at),
+        };
+        ScrubStatus {
+            rounds: state.position.rounds,
+            shard: state.position.shard,
+            began: now.saturating_sub(state.position.began),
+            fresh: now.saturating_sub(state.position.fresh),
+            pass: state.pass,
+            read: state.read,
+            bad: state.position.bad,
+            found: state.found.iter().map(bad).collect(),
+        }
+    }
+
+    /// One shard after the other, each when it is due. What can't be read now comes again in the
+    /// next round.
+    async fn rounds(&self) {
         loop {
-            custody.volume.became_suspect.notified().await;
-            while custody.volume.check_writable().is_err() {
-                if !pass(&custody, &seams).await {
-                    tokio::time::sleep(AGAIN).await;
+            let (shard, after, due) = {
+                let position = &self.state().position;
+                (position.shard, position.after, position.due(self.round))
+            };
+            let wait = due.saturating_sub(self.custody.now());
+            if wait > 0 {
+                tokio::time::sleep(Duration::from_secs(wait)).await;
+                continue; // the two clocks may differ by a little
+            }
+            let mut pace = Pace::gentle();
+            self.shard(shard, after, &mut pace, |digest| {
+                self.state().position.after = Some(digest);
+            })
+            .await;
+            self.state().position.advance(self.round, self.custody.now());
+        }
+    }
+
+    /// What was deposited since the last time, each time that it is due.
+    async fn new_copies(&self) {
+        loop {
+            let due = self.state().position.fresh.saturating_add(self.fresh);
+            let wait = due.saturating_sub(self.custody.now());
+            if wait > 0 {
+                tokio::time::sleep(Duration::from_secs(wait)).await;
+                continue;
+            }
+            if let Err(error) = self.new_copies_once().await {
+                tracing::warn!(%error, "cannot look for new copies to read again");
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+
+    async fn new_copies_once(&self) -> Result<(), CustodyError> {
+        let began = self.custody.now();
+        let mark = self.custody.ask(|view: &View, _: &Custody| view.applied()).await?;
+        tokio::time::sleep(LANES).await;
+        let since = Version(self.state().position.mark);
+        self.listed(since, &mut Pace::gentle()).await?;
+        let position = &mut self.state().position;
+        (position.mark, position.fresh) = (mark, began);
+        Ok(())
+    }
+
+    /// Reads the copies that records list here which are younger than `since`.
+    async fn listed(&self, since: Version, pace: &mut Pace) -> Result<(), CustodyError> {
+        let mut after = None;
+        loop {
+            let look = move |view: &View, custody: &Custody| {
+                let identity = custody.home.identity();
+                let me = (&identity.server, Incarnation(identity.incarnation));
+                let page = view.page(after.as_ref(), PAGE)?;
+                let records = page.files.iter().map(|(_, _, record)| record);
+                let new = records.filter(|record| record.version > since);
+                let mine = new.filter(|record| record.confirmed().any(|holder| holder == me));
+                let contents: BTreeSet<Digest> = mine.map(|record| record.digest).collect();
+                Ok((contents, page.last))
+            };
+            let (contents, last) = self.custody.ask(look).await?;
+            for digest in contents {
+                if let Some(Verdict::Absent) = self.read(digest, pace).await {
+                    self.custody.condemn(digest);
+                }
+            }
+            if last.is_none() {
+                return Ok(());
+            }
+            after = last;
+        }
+    }
+
+    /// Everything, after a disk fault until it was read and found good, or on command.
+    async fn passes(&self) {
+        let suspect = || self.custody.volume.check_writable().is_err();
+        loop {
+            tokio::select! {
+                () = self.custody.volume.became_suspect.notified() => {}
+                () = self.commanded.notified() => {}
+            }
+            loop {
+                let passed = self.pass().await;
+                self.state().pass = None;
+                if passed || !suspect() {
+                    break;
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(AGAIN) => {}
+                    () = self.commanded.notified() => {}
                 }
             }
         }
-    };
-    tokio::select! {
-        () = work => {}
-        () = tasks.stopping().cancelled() => {}
     }
-}
 
-/// One pass over the volume; whether it passed.
-async fn pass(custody: &Arc<Custody>, seams: &Seams) -> bool {
-    let faults = custody.volume.faults();
-    let mut bad = 0;
-    for first_byte in 0..=u8::MAX {
-        let volume = Arc::clone(&custody.volume);
-        match blocking::run(&seams.blocking, move || scrub_shard(&volume, first_byte)).await {
-            Ok(Ok(found)) => bad += found,
-            Ok(Err(error)) => {
-                tracing::error!(%error, "the scrub cannot read the volume");
-                return false;
+    /// One pass over everything; whether all of it could be read and was good.
+    async fn pass(&self) -> bool {
+        let faults = self.custody.volume.faults();
+        tracing::info!("reading every copy again");
+        let mut failed = 0;
+        for shard in 0..=u8::MAX {
+            self.state().pass = Some(shard);
+            failed += self.shard(shard, None, &mut Pace::Full, |_| {}).await;
+        }
+        reconcile::once(&self.custody, &self.seams).await;
+        if failed > 0 {
+            tracing::error!(failed, "not every copy is good and can be read");
+            return false;
+        }
+        tracing::info!("every copy was read and is good");
+        faults == 0 || self.absolve(faults).await
+    }
+
+    /// The disk has shown that it works: the volume takes payloads again.
+    async fn absolve(&self, faults: u64) -> bool {
+        let volume = Arc::clone(&self.custody.volume);
+        match blocking::run(&self.seams.blocking, move || volume.absolve(faults)).await {
+            Ok(Ok(true)) => {
+                tracing::info!("the volume takes payloads again");
+                true
             }
-            Err(_lost) => return false,
+            Ok(Ok(false)) => {
+                tracing::error!("the disk failed again while the scrub ran");
+                false
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the scrub has passed, but the volume cannot be written");
+                false
+            }
+            Err(_lost) => false,
         }
     }
-    if bad > 0 {
-        tracing::error!(bad, "the scrub found bad copies; the volume stays read-only");
-        return false;
+
+    /// Reads the copies of a shard that come after `after`, and tells `done` of each; how many are
+    /// bad or can't be read.
+    async fn shard(
+        &self,
+        shard: u8,
+        after: Option<Digest>,
+        pace: &mut Pace,
+        done: impl Fn(Digest),
+    ) -> usize {
+        let volume = Arc::clone(&self.custody.volume);
+        let list = blocking::run(&self.seams.blocking, move || volume.shard(shard)).await;
+        let mut digests = match list {
+            Ok(Ok(digests)) => digests,
+            Ok(Err(error)) => {
+                tracing::error!(shard, %error, "the scrub cannot list copies");
+                return 1;
+            }
+            Err(_lost) => return 1,
+        };
+        digests.retain(|digest| Some(*digest) > after);
+        digests.sort_unstable();
+        let mut failed = 0;
+        for digest in digests {
+            let verdict = self.read(digest, pace).await;
+            failed += usize::from(!matches!(verdict, Some(Verdict::Good | Verdict::Absent)));
+            done(digest);
+        }
+        failed
     }
-    let volume = Arc::clone(&custody.volume);
-    match blocking::run(&seams.blocking, move || volume.absolve(faults)).await {
-        Ok(Ok(true)) => {
-            tracing::info!("the scrub has passed: the volume takes payloads again");
-            true
+
+    /// Reads one copy; `None` where that can't be done now.
+    async fn read(&self, digest: Digest, pace: &mut Pace) -> Option<Verdict> {
+        match read(&self.custody, &self.seams, digest, pace).await {
+            Ok(verdict) => {
+                let mut state = self.state();
+                state.read += u64::from(verdict != Verdict::Absent);
+                if verdict == Verdict::Bad {
+                    state.note(digest, self.custody.now());
+                }
+                Some(verdict)
+            }
+            Err(error) => {
+                tracing::error!(blob = %digest, %error, "the scrub cannot read a copy");
+                None
+            }
         }
-        Ok(Ok(false)) => {
-            tracing::error!("the disk failed again while the scrub ran");
-            false
+    }
+
+    /// Saves once a minute how far it is.
+    async fn keep(&self) {
+        loop {
+            tokio::time::sleep(SAVE_EVERY).await;
+            self.save().await;
         }
-        Ok(Err(error)) => {
-            tracing::error!(%error, "the scrub has passed, but the volume cannot be written");
-            false
+    }
+
+    async fn save(&self) {
+        let position = {
+            let state = self.state();
+            if state.saved.as_ref() == Some(&state.position) {
+                return;
+            }
+            state.position.clone()
+        };
+        let (disk, saved) = (Arc::clone(&self.disk), position.clone());
+        match blocking::run(&self.seams.blocking, move || saved.save(&*disk)).await {
+            Ok(Ok(())) => self.state().saved = Some(position),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot save how far the scrub is"),
+            Err(lost) => tracing::warn!(%lost, "cannot save how far the scrub is"),
         }
-        Err(_lost) => false,
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How many bad copies went into quarantine. An error: something can't be read now.
-fn scrub_shard(volume: &Volume, first_byte: u8) -> std::io::Result<usize> {
-    let mut bad = 0;
-    for digest in volume.shard(first_byte)? {
-        let size = match volume.blob_size(&digest) {
-            Ok(None) => continue, // swept meanwhile
-            Ok(Some(size)) => size,
-            // Whatever its size was: its footer is bad under any.
-            Err(error) if error.condemns() => 0,
-            Err(error) => return Err(std::io::Error::other(error)),
-        };
-        bad += usize::from(volume.condemn(&digest, size)?);
+impl State {
+    /// A bad copy was found.
+    fn note(&mut self, digest: Digest, now: u64) {
+        self.position.bad += 1;
+        if self.found.len() == SHOWN {
+            self.found.pop_front();
+        }
+        self.found.push_back((digest, now));
     }
-    Ok(bad)
 }

@@ -154,7 +154,7 @@ impl TransferService {
     async fn vouch(&self, digest: Digest, size: u64) -> Result<Sealed, No> {
         match self.custody.vouch(digest, size).await {
             Ok(Ok(sealed)) => sealed.ok_or(No::Absent),
-            Ok(Err(error)) => Err(not_read(&self.custody, &error, &digest, size)),
+            Ok(Err(error)) => Err(not_read(&self.custody, &error, &digest)),
             Err(error) => Err(fault(&error)),
         }
     }
@@ -175,10 +175,10 @@ impl TransferService {
         let open = move || match custody.volume.open_blob(&digest, size) {
             Ok(Some(mut blob)) => Ok((blob.read(offset, most), blob)),
             Ok(None) => {
-                custody.lost(digest); // if any record counts it
+                custody.condemn(digest); // if any record counts it
                 Err(No::Absent)
             }
-            Err(error) => Err(not_read(&custody, &error, &digest, size)),
+            Err(error) => Err(not_read(&custody, &error, &digest)),
         };
         let (mut piece, mut blob) = match self.run(open).await.and_then(|opened| opened) {
             Ok(opened) => opened,
@@ -188,7 +188,7 @@ impl TransferService {
             let sent = match piece {
                 Ok(piece) => piece,
                 Err(error) => {
-                    let no = not_read(&self.custody, &error, &digest, size);
+                    let no = not_read(&self.custody, &error, &digest);
                     return refuse(conversation, no).await;
                 }
             };
@@ -270,12 +270,12 @@ fn not_stored(error: &VolumeError) -> No {
 }
 
 /// What a peer is told that asks for a copy which can't be read. A bad one goes into quarantine.
-fn not_read(custody: &Arc<Custody>, error: &BlobError, digest: &Digest, size: u64) -> No {
+fn not_read(custody: &Arc<Custody>, error: &BlobError, digest: &Digest) -> No {
     if !error.condemns() {
         return fault(error);
     }
     tracing::error!(blob = %digest, %error, "a peer asked for a copy that is bad");
-    custody.condemn(*digest, size);
+    custody.condemn(*digest);
     No::Bad
 }
 

@@ -54,6 +54,27 @@ impl Blob {
         size: u64,
     ) -> Result<Option<Self>, BlobError> {
         let Some(file) = open(disk, &digest)? else { return Ok(None) };
+        Self::of_file(file, digest, size).map(Some)
+    }
+
+    /// A blob of whatever size its own footer says.
+    pub(super) fn find(disk: &dyn Disk, digest: Digest) -> Result<Option<Self>, BlobError> {
+        let Some(file) = open(disk, &digest)? else { return Ok(None) };
+        let length = file.size().map_err(BlobError::Unreadable)?;
+        let footer_at = length
+            .checked_sub(BLOCK)
+            .ok_or(BlobError::Corrupt("its file is shorter than a footer"))?;
+        let mut footer = vec![0; BLOCK as usize];
+        read(&*file, &mut footer, footer_at)?;
+        let size = layout::footer_size(&footer).map_err(BlobError::Corrupt)?;
+        if size > length {
+            return Err(BlobError::Corrupt("its file is shorter than its footer says"));
+        }
+        Self::of_file(file, digest, size).map(Some)
+    }
+
+    /// The file of a blob; it is held against the size first, its footer after.
+    fn of_file(file: Box<dyn DiskFile>, digest: Digest, size: u64) -> Result<Self, BlobError> {
         if file.size().map_err(BlobError::Unreadable)? != layout::file_size(size) {
             return Err(BlobError::Corrupt(
                 "its file is longer or shorter than its payload asks for",
@@ -62,21 +83,7 @@ impl Blob {
         let mut footer = vec![0; BLOCK as usize];
         read(&*file, &mut footer, layout::footer_offset(size))?;
         layout::check_footer(&footer, &digest, size).map_err(BlobError::Corrupt)?;
-        Ok(Some(Blob { file, digest, size, checksums: None }))
-    }
-
-    /// The payload size of a blob, found without knowing it: the one whose file is this long.
-    pub(super) fn stored_size(disk: &dyn Disk, digest: &Digest) -> Result<Option<u64>, BlobError> {
-        let Some(file) = open(disk, digest)? else { return Ok(None) };
-        let length = file.size().map_err(BlobError::Unreadable)?;
-        let footer_at = length
-            .checked_sub(BLOCK)
-            .ok_or(BlobError::Corrupt("its file is shorter than a footer"))?;
-        let mut footer = vec![0; BLOCK as usize];
-        read(&*file, &mut footer, footer_at)?;
-        let size = layout::footer_size(&footer).map_err(BlobError::Corrupt)?;
-        layout::check_footer(&footer, digest, size).map_err(BlobError::Corrupt)?;
-        Ok(Some(size))
+        Ok(Blob { file, digest, size, checksums: None })
     }
 
     /// Its hash.
@@ -106,18 +113,6 @@ impl Blob {
         let sums = self.checksums_of(segment)?;
         verify(&bytes, first, sums)?;
         Ok(Bytes::from(bytes).slice((offset - start) as usize..))
-    }
-
-    /// Reads all of it; from where on it can't be read, `None` if it is good.
-    pub fn first_fault(&mut self) -> Option<u64> {
-        let mut offset = 0;
-        while offset < self.size {
-            match self.read(offset, CHUNK as usize) {
-                Ok(bytes) => offset += bytes.len() as u64,
-                Err(_) => return Some(offset),
-            }
-        }
-        None
     }
 
     fn checksums_of(&mut self, segment: u64) -> Result<&[u64], BlobError> {

@@ -185,7 +185,13 @@ fn every_value_reaches_the_settings() {
         part_lifetime: seconds(3_600),
     };
     assert_eq!(settings.deposit, deposit);
-    let volume = VolumeSettings { trash: seconds(7_200), reserve: 0, reserve_percent: 0 };
+    let volume = VolumeSettings {
+        trash: seconds(7_200),
+        reserve: 0,
+        reserve_percent: 0,
+        scrub: seconds(10_800),
+        scrub_fresh: seconds(14_400),
+    };
     assert_eq!(settings.volume, volume);
     assert_eq!(settings.catalogue, CatalogueSettings { cache: 3 << 20, check_on_open: 0 });
     assert_eq!(config.ack(), Ack::All);
@@ -204,6 +210,8 @@ part_lifetime = "1h"
 trash = "2h"
 reserve = 0
 reserve_percent = 0
+scrub = "3h"
+scrub_fresh = "4h"
 
 [catalogue]
 cache = "3 MiB"

@@ -99,7 +99,7 @@ impl Dialler<'_> {
                 role: Class::Operator as u8,
                 cluster: ClusterId::default(),
                 name: String::new(),
-                start: StartSeen { incarnation: 0, start: 0 },
+                start: StartSeen { incarnation: 0, start: 0, process: 0 },
                 expects: expects_name,
                 met: None,
             },

@@ -55,7 +55,7 @@ fn end(me: &str) -> End {
 
 fn starts(incarnation: u64, start: u64) -> Arc<Starts> {
     let start = Arc::new(AtomicU64::new(start));
-    Arc::new(Starts::load(incarnation, start, Arc::new(Nowhere), Arc::new(Inline)).unwrap())
+    Arc::new(Starts::load(incarnation, start, 7, Arc::new(Nowhere), Arc::new(Inline)).unwrap())
 }
 
 fn name(text: &str) -> ServerName {

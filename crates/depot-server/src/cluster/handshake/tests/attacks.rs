@@ -9,7 +9,7 @@ pub(super) fn introduction() -> Introduction {
         role: Class::Catalogue as u8,
         cluster: OURS,
         name: "a".into(),
-        start: StartSeen { incarnation: 1, start: 5 },
+        start: StartSeen { incarnation: 1, start: 5, process: 7 },
         expects: "b".into(),
         met: None,
     }
@@ -154,9 +154,9 @@ async fn a_proof_cannot_be_sent_back() {
         let welcome = encode(&Verdict::Welcome {
             cluster: OURS,
             name: "b".into(),
-            start: StartSeen { incarnation: 1, start: 1 },
+            start: StartSeen { incarnation: 1, start: 1, process: 7 },
             fingerprint: [0; 32],
-            met: Some(StartSeen { incarnation: 9, start: 9 }),
+            met: Some(StartSeen { incarnation: 9, start: 9, process: 7 }),
         });
         send(&mut far, &[&welcome[..], proof].concat()).await;
     };
@@ -197,7 +197,7 @@ async fn a_refusal_without_a_proof_is_not_believed() {
         cluster: OURS,
         name: "b".into(),
         why: "your disk was rolled back".into(),
-        met: Some(StartSeen { incarnation: 9, start: 9 }),
+        met: Some(StartSeen { incarnation: 9, start: 9, process: 7 }),
     });
     let (_, _, proven) = dials([&[9; NONCE], &[&refusal[..], &[0; 32]].concat()]).await;
     assert!(matches!(proven, Err(LinkError::NotProven(_))), "{proven:?}");

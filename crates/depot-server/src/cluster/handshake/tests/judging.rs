@@ -17,7 +17,7 @@ fn refusal(met: (Result<Proven, LinkError>, Result<Taken, NotTaken>)) -> String 
 async fn each_learns_who_the_other_is() {
     let (a, b) = (end("a"), end("b"));
     let (proven, taken) = meet(&a, &b, "b").await;
-    let start = StartSeen { incarnation: 1, start: 5 };
+    let start = StartSeen { incarnation: 1, start: 5, process: 7 };
     let fingerprint = b.members.fingerprint();
     assert_eq!(
         proven.unwrap(),
@@ -137,9 +137,9 @@ async fn a_server_that_was_started_less_often_is_not_taken_for_a_peer_by_the_one
 async fn a_number_that_is_overtaken_on_its_way_stops_nobody() {
     let start = Arc::new(AtomicU64::new(5));
     let kept = Arc::new(Nowhere);
-    let own = Starts::load(1, Arc::clone(&start), kept, Arc::new(Inline)).unwrap();
+    let own = Starts::load(1, Arc::clone(&start), 7, kept, Arc::new(Inline)).unwrap();
     start.store(6, Ordering::SeqCst);
-    own.told_of_us("b", Some(StartSeen { incarnation: 1, start: 6 }));
+    own.told_of_us("b", Some(StartSeen { incarnation: 1, start: 6, process: 7 }));
     assert!(own.fenced().borrow().is_none());
 }
 

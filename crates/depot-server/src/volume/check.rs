@@ -1,0 +1,137 @@
+//! Reading a copy whole, piece by piece, against its checksums and its hash; and what becomes of
+//! one that is bad: quarantine, where a person may look at it and no reader does.
+//!
+//! **Nothing is judged by one look.** What a reader found bad is read once more, under the hash's
+//! lock, where no good copy can take its place meanwhile; and a disk that can't be asked (no
+//! descriptors, a folder that is gone) condemns nothing.
+
+use std::io;
+
+use depot_protocol::Digest;
+use sha2::{Digest as _, Sha256};
+
+use super::{Blob, BlobError, Volume, layout};
+use crate::seams::disk::OpenMode;
+
+/// Pieces in which a copy is read where nobody waits in between.
+const PIECE: usize = 1 << 20;
+
+/// What a copy that somebody complained of turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is here, and was not found bad this time.
+    Good,
+    /// It was bad, and went into quarantine.
+    Bad,
+    /// There is none, and the folder that it would lie in is there and can be read.
+    Absent,
+}
+
+/// A copy that is being read whole.
+#[derive(Debug)]
+pub struct Check {
+    blob: Blob,
+    at: u64,
+    hash: Sha256,
+}
+
+impl Check {
+    fn new(blob: Blob) -> Self {
+        Check { blob, at: 0, hash: Sha256::new() }
+    }
+
+    /// How far it was read and found good: where an error of the next step lies.
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Reads at most `most` bytes on, rounded up to whole chunks. `None`: that was all, and it is
+    /// good.
+    pub fn step(mut self, most: usize) -> Result<Option<Self>, BlobError> {
+        let piece = self.blob.read(self.at, most)?;
+        self.hash.update(&piece);
+        self.at += piece.len() as u64;
+        if self.at < self.blob.size() {
+            return Ok(Some(self));
+        }
+        // Checksums are those of whoever wrote the file; the hash is what was asked for.
+        match self.hash.finalize()[..] == self.blob.digest().as_bytes()[..] {
+            true => Ok(None),
+            false => Err(BlobError::Corrupt("its bytes do not have its hash")),
+        }
+    }
+}
+
+impl Volume {
+    /// Begins to read a copy whole. `None`: it is not here.
+    pub fn check(&self, digest: &Digest) -> Result<Option<Check>, BlobError> {
+        Ok(Blob::find(&*self.disk, *digest)?.map(Check::new))
+    }
+
+    /// A reader found this copy bad, or not here: it is read again, whole, from a fresh start, and
+    /// judged by that.
+    pub fn condemn(&self, digest: &Digest) -> io::Result<Verdict> {
+        let mut next = match self.check(digest) {
+            Ok(Some(check)) => Some(check),
+            Ok(None) | Err(_) => return self.condemn_at(digest, 0),
+        };
+        while let Some(check) = next {
+            let at = check.at();
+            next = match check.step(PIECE) {
+                Ok(next) => next,
+                Err(_) => return self.condemn_at(digest, at),
+            };
+        }
+        Ok(Verdict::Good)
+    }
+
+    /// The same for a copy that was read up to `at` and was bad there. It may have been replaced by
+    /// a good one meanwhile, so what lies there now is asked again, where nothing can replace it.
+    pub fn condemn_at(&self, digest: &Digest, at: u64) -> io::Result<Verdict> {
+        let _lock = self.lock(digest);
+        let again = match Blob::find(&*self.disk, *digest) {
+            Ok(None) => return self.look_for(digest),
+            Ok(Some(blob)) => look_again(blob, at),
+            Err(error) => Err(error),
+        };
+        match again {
+            Ok(()) => Ok(Verdict::Good),
+            Err(error) if error.condemns() => self.quarantine(digest).map(|()| Verdict::Bad),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
+    /// A copy does not lie in its place: perhaps it does in the trash. That it is nowhere is said
+    /// only of a volume that is there: its marker, and the folder. Under the hash's lock.
+    fn look_for(&self, digest: &Digest) -> io::Result<Verdict> {
+        if self.restore_locked(digest)? {
+            return Ok(Verdict::Good);
+        }
+        self.disk.open(&layout::blobs().join("MARKER"), OpenMode::Read)?;
+        self.disk.list(&layout::shard_of(digest))?;
+        Ok(Verdict::Absent)
+    }
+
+    /// Moves whatever lies at a hash's path out of the way. Under the hash's lock.
+    pub(super) fn quarantine(&self, digest: &Digest) -> io::Result<()> {
+        let random: String = self.entropy.bytes::<4>().iter().map(|b| format!("{b:02x}")).collect();
+        let to = layout::quarantine().join(format!("{digest}.{random}"));
+        tracing::error!(blob = %digest, to = %to.display(), "a copy is bad and goes into quarantine");
+        self.disk.rename(&layout::blob(digest), &to)?;
+        self.disk.sync_dir(&layout::quarantine())?;
+        self.disk.sync_dir(&layout::shard_of(digest))
+    }
+}
+
+/// Reads where a copy was bad; all of it where no checksum was, so that it must have been the hash.
+fn look_again(mut blob: Blob, at: u64) -> Result<(), BlobError> {
+    let read = blob.read(at, PIECE)?.len() as u64;
+    if at + read < blob.size() {
+        return Ok(());
+    }
+    let mut next = Some(Check::new(blob));
+    while let Some(check) = next {
+        next = check.step(PIECE)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! Founding: three empty folders and one file become a cluster once, by a word of the operator.
+
+use std::thread;
+use std::time::Duration;
+
+use depot_tests::cluster::Told;
+use depot_tests::content::made_up_id;
+use depot_tests::headers::{self, Deposit};
+use depot_tests::{Cluster, answer, eventually, within};
+
+use crate::client::File;
+
+#[test]
+fn three_servers_from_one_file_wait_are_founded_and_serve() {
+    let cluster = Cluster::of(3).waiting();
+    for server in 0..3 {
+        let (line, name) = (cluster.server(server).ready_line(), cluster.name(server));
+        let (address, data) = (cluster.address(server), cluster.folder(server));
+        let wait = format!("depot-server {name}: waits to be founded or admitted: ");
+        let place = format!("clients on {address}, data in {}", data.root().display());
+        assert_eq!(line, wait + &place);
+    }
+    let founded = cluster.operator(&["init"]).done();
+    assert!(founded.contains("a, b, c"), "{founded}");
+    cluster.ready();
+    for server in 0..3 {
+        let serves = format!("depot-server {}: clients on ", cluster.name(server));
+        eventually("its line", || cluster.server(server).stdout().contains(&serves));
+        let file = File::new("first.bin", 100_000);
+        file.deposit_whole(&cluster, server, 2);
+        assert_eq!(cluster.holding(&file.hash()), [0, 1, 2]);
+    }
+}
+
+#[test]
+fn a_waiting_server_refuses_changes_and_says_what_it_waits_for() {
+    let mut cluster = Cluster::of(3).stopped();
+    cluster.start(1);
+    let (mut client, id) = (cluster.raw(1), made_up_id());
+    let deposit = Deposit::of(&id, "a.txt", b"hello");
+    let answers = [
+        client.deposit_as(&deposit, b"hello"),
+        client.ask(deposit.prepare()),
+        client.ask(headers::set_replicas(&id, 1, "a.txt")),
+        client.ask(headers::remove(&id, "a.txt")),
+        // A client goes on to a server that can do something for it.
+        client.ask("id_cliente:"),
+    ];
+    for line in answers {
+        let message = answer::refused(&line, "servidor_indisponivel");
+        assert!(message.contains("founded") || message.contains("init"), "{line}");
+    }
+    // What it does not know it must not deny.
+    for ask in [headers::recover(&id, "a.txt"), headers::stat(&id, "a.txt")] {
+        let line = client.ask(ask);
+        assert!(line.starts_with("resultado:0|"), "{line}");
+        assert!(!line.contains("arquivo_inexistente"), "{line}");
+    }
+    assert!(cluster.folder(1).blobs().is_empty() && cluster.folder(1).staged().is_empty());
+}
+
+#[test]
+fn init_that_misses_a_server_names_it_and_founds_nothing() {
+    let mut cluster = Cluster::of(3).stopped();
+    cluster.start(0);
+    cluster.start(1);
+    within(Duration::ZERO, Duration::from_secs(15), || {
+        cluster.operator(&["init"]).refused(&["server c"]);
+    });
+    nothing_is_founded(&cluster, 2);
+    cluster.start(2);
+    cluster.operator(&["init"]).done();
+    cluster.ready();
+}
+
+#[test]
+fn init_by_another_list_or_secret_is_refused_and_founds_nothing() {
+    let mut cluster = Cluster::of(3).stopped();
+    let own = cluster.address(2).to_string();
+    let list = cluster.another_config("list", |text| text.replace(&own, "127.0.0.1:11999"));
+    let secret = cluster.another_config("secret", |text| {
+        text.replace("secret = \"", "secret = \"not the one of the others ")
+    });
+    cluster.start(0);
+    cluster.start(1);
+    cluster.start_with(2, &list);
+    cluster.operator(&["init"]).refused(&["server c", "list"]);
+    cluster.operator_with(&list, &["init"]).refused(&["server a", "list"]);
+    nothing_is_founded(&cluster, 3);
+    cluster.kill9(2);
+    cluster.start_with(2, &secret);
+    cluster.operator(&["init"]).refused(&["server c"]);
+    cluster.operator_with(&secret, &["init"]).refused(&["server a"]);
+    cluster.kill9(2);
+    cluster.start(2);
+    nothing_is_founded(&cluster, 3);
+    cluster.operator(&["init"]).done();
+    cluster.ready();
+}
+
+#[test]
+fn a_second_init_is_refused_and_changes_nothing() {
+    let cluster = Cluster::of(3).start();
+    let file = File::new("kept.bin", 1000);
+    file.deposit_whole(&cluster, 0, 2);
+    let before = clusters(&cluster.operator(&["status"]));
+    cluster.operator(&["init"]).refused(&["already"]);
+    assert_eq!(clusters(&cluster.operator(&["status"])), before);
+    (0..3).for_each(|server| file.is_at(&cluster, server));
+}
+
+#[test]
+fn two_inits_at_once_found_one_cluster() {
+    let cluster = Cluster::of(3).waiting();
+    let told = thread::scope(|scope| {
+        let init = || scope.spawn(|| cluster.operator(&["init"]));
+        let both = [init(), init()];
+        both.map(|init| init.join().expect("it ends"))
+    });
+    let done = told.iter().filter(|told| told.code == Some(0)).count();
+    assert!(done >= 1, "none founded: {told:#?}");
+    cluster.ready();
+    let all = clusters(&cluster.operator(&["status"]));
+    assert!(all.len() == 3 && all.iter().all(|id| *id == all[0]), "{all:?}");
+    File::new("a.bin", 10).deposit_whole(&cluster, 1, 2);
+}
+
+#[test]
+fn init_where_one_was_founded_before_says_admit_and_founds_nothing() {
+    let mut cluster = Cluster::of(3).start();
+    cluster.stop(2);
+    std::fs::remove_dir_all(cluster.folder(2).root()).expect("emptied");
+    cluster.start(2);
+    cluster.operator(&["init"]).refused(&["admit", "c"]);
+    let status = cluster.operator(&["status"]).done();
+    assert_eq!(status.matches("waits to be founded").count(), 1, "{status}");
+}
+
+#[test]
+fn all_restarted_serve_what_was_deposited() {
+    let mut cluster = Cluster::of(3).start();
+    let file = File::new("kept.bin", 70_000);
+    file.deposit_whole(&cluster, 1, 2);
+    (0..3).for_each(|server| cluster.kill9(server));
+    cluster.start_all();
+    for server in 0..3 {
+        let line = cluster.server(server).ready_line();
+        assert!(!line.contains("waits"), "it was founded: {line}");
+    }
+    cluster.ready();
+    (0..3).for_each(|server| file.is_at(&cluster, server));
+    (0..3).for_each(|server| cluster.stop(server));
+    cluster.start_all();
+    cluster.ready();
+    (0..3).for_each(|server| file.is_at(&cluster, server));
+}
+
+#[test]
+fn row_103_a_differing_list_after_the_founding_only_warns() {
+    let mut cluster = Cluster::of(3).start();
+    let own = cluster.address(0).to_string();
+    let differing =
+        cluster.another_config("differing", |text| text.replace(&own, "127.0.0.1:11998"));
+    cluster.stop(2);
+    cluster.start_with(2, &differing);
+    cluster.ready();
+    let file = File::new("a.bin", 100_000);
+    file.deposit_whole(&cluster, 2, 2);
+    (0..3).for_each(|server| file.is_at(&cluster, server));
+    eventually("the difference is told", || {
+        let warns = |server: usize| {
+            let log = cluster.server(server).log();
+            log.lines().any(|line| line.contains("WARN") && line.contains("list"))
+        };
+        (0..3).any(warns)
+    });
+}
+
+#[test]
+fn status_tells_how_each_server_is_and_fails_only_when_none_answers() {
+    let mut cluster = Cluster::of(3).start();
+    let all = cluster.operator(&["status"]).done();
+    assert_eq!(all.matches("a majority answers").count(), 3, "{all}");
+    cluster.kill9(1);
+    eventually("it is seen to be down", || {
+        let told = cluster.operator(&["status"]);
+        assert_eq!(told.code, Some(0), "{told:?}");
+        told.stdout.contains("b: not reached") && told.stdout.matches("b: DOWN").count() == 2
+    });
+    cluster.kill9(0);
+    cluster.kill9(2);
+    cluster.operator(&["status"]).refused(&["c"]);
+}
+
+/// So many servers are reached, and all of them wait.
+#[track_caller]
+fn nothing_is_founded(cluster: &Cluster, servers: usize) {
+    let status = cluster.operator(&["status"]).done();
+    assert_eq!(status.matches("waits to be founded").count(), servers, "{status}");
+    assert!(!status.contains("incarnation"), "{status}");
+}
+
+/// The ids of the clusters that the servers belong to.
+fn clusters(status: &Told) -> Vec<String> {
+    let ids = status.stdout.lines().filter_map(|line| line.split_once(": cluster "));
+    ids.map(|(_, rest)| rest.split(',').next().unwrap_or_default().to_owned()).collect()
+}

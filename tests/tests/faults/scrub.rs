@@ -1,0 +1,160 @@
+//! Copies that rot where nobody reads them: found by reading all of them again, in their time. A day
+//! is an hour here.
+
+use std::time::Duration;
+
+use depot_tests::content::sha256;
+use depot_tests::in_process::{ID, Server, Site, life, settle};
+use depot_tests::twins::memory_disk::{Errno, Fault, MemoryDisk, Op};
+use tokio::time::sleep;
+
+use crate::{files_in, is_whole, refused};
+
+/// Seven of them are a round here.
+const DAY: Duration = Duration::from_secs(60 * 60);
+const HOUR: Duration = Duration::from_secs(60 * 60 / 24);
+/// What passes between the time up to which copies are new and their reading.
+const LANES: Duration = Duration::from_secs(600);
+/// As good as never.
+const NEVER: Duration = Duration::from_secs(3000 * 24 * 60 * 60);
+
+fn blob(bytes: &[u8]) -> String {
+    let hash = sha256(bytes);
+    format!("volume/blobs/{}/{hash}", &hash[..2])
+}
+
+/// A content that lies in one of the last shards.
+fn late() -> Vec<u8> {
+    let mut contents = (0_u32..).map(|n| format!("content {n}").into_bytes());
+    contents.find(|bytes| sha256(bytes).starts_with("fd")).unwrap()
+}
+
+/// A server that reads all copies again within this time, and new ones after that.
+fn site(seed: u64, scrub: Duration, fresh: Duration) -> Site {
+    Site::new(seed).with(|settings| {
+        settings.volume.scrub = scrub;
+        settings.volume.scrub_fresh = fresh;
+    })
+}
+
+/// Deposits this and has it rot.
+async fn rots(server: &Server, disk: &MemoryDisk, bytes: &[u8]) {
+    let mut client = server.connect().await;
+    assert!(client.deposit(ID, "podre", bytes).await.is_done());
+    settle().await;
+    assert!(disk.flip(blob(bytes), 1, 0).unwrap());
+}
+
+fn quarantined(disk: &MemoryDisk) -> usize {
+    files_in(disk, "volume/quarantine").len()
+}
+
+#[test]
+fn rot_is_found_within_a_round() {
+    let (disk, bytes) = (MemoryDisk::new(), late());
+    life(async {
+        let server = site(1, 7 * DAY, NEVER).start(&disk).await.unwrap();
+        let mut client = server.connect().await;
+        assert!(client.deposit(ID, "bom", b"stays good").await.is_done());
+        rots(&server, &disk, &bytes).await;
+        sleep(6 * DAY).await;
+        assert_eq!(quarantined(&disk), 0, "its turn comes late in the round");
+        sleep(DAY).await;
+        assert_eq!(quarantined(&disk), 1);
+        let mut client = server.connect().await;
+        assert_eq!(refused(&mut client, "podre").await, "copia_indisponivel");
+        is_whole(client.recover(ID, "bom").await, b"stays good");
+    });
+}
+
+#[test]
+fn every_further_round_finds_it_too() {
+    let disk = MemoryDisk::new();
+    life(async {
+        let server = site(1, 7 * DAY, NEVER).start(&disk).await.unwrap();
+        sleep(15 * DAY).await;
+        rots(&server, &disk, b"deposited later").await;
+        sleep(8 * DAY).await;
+        assert_eq!(quarantined(&disk), 1);
+    });
+}
+
+#[test]
+fn a_server_that_is_started_anew_goes_on_where_it_was() {
+    let (disk, bytes) = (MemoryDisk::new(), late());
+    life(async {
+        let server = site(1, 7 * DAY, NEVER).start(&disk).await.unwrap();
+        rots(&server, &disk, &bytes).await;
+        sleep(4 * DAY).await;
+    });
+    let disk = disk.kill();
+    life(async {
+        let _server = site(2, 7 * DAY, NEVER).start(&disk).await.unwrap();
+        sleep(3 * DAY).await;
+        assert_eq!(quarantined(&disk), 1);
+    });
+}
+
+#[test]
+fn a_place_that_cannot_be_read_costs_reading_again_and_no_start() {
+    let disk = MemoryDisk::new();
+    life(async {
+        let server = site(1, 7 * DAY, NEVER).start(&disk).await.unwrap();
+        rots(&server, &disk, b"bytes").await;
+        sleep(HOUR).await;
+    });
+    let disk = disk.kill();
+    disk.flip("SCRUB", 0, 0).unwrap();
+    life(async {
+        let _server = site(2, 7 * DAY, NEVER).start(&disk).await.unwrap();
+        sleep(7 * DAY).await;
+        assert_eq!(quarantined(&disk), 1);
+    });
+}
+
+#[test]
+fn a_new_copy_is_read_again_within_a_day() {
+    let disk = MemoryDisk::new();
+    life(async {
+        let server = site(1, NEVER, DAY / 2).start(&disk).await.unwrap();
+        for round in 1..=3 {
+            let bytes = [&late()[..], &[round]].concat();
+            rots(&server, &disk, &bytes).await;
+            sleep(HOUR).await;
+            assert_eq!(quarantined(&disk), usize::from(round) - 1);
+            sleep(DAY + LANES).await;
+            assert_eq!(quarantined(&disk), usize::from(round));
+        }
+    });
+}
+
+#[test]
+fn a_copy_that_was_read_as_new_is_left_to_its_round() {
+    let (disk, bytes) = (MemoryDisk::new(), late());
+    life(async {
+        let server = site(1, NEVER, DAY / 2).start(&disk).await.unwrap();
+        let mut client = server.connect().await;
+        assert!(client.deposit(ID, "a", &bytes).await.is_done());
+        sleep(DAY + LANES).await;
+        assert!(disk.flip(blob(&bytes), 1, 0).unwrap());
+        sleep(3 * DAY).await;
+        assert_eq!(quarantined(&disk), 0);
+    });
+}
+
+#[test]
+fn a_disk_that_is_short_of_descriptors_condemns_nothing() {
+    let disk = MemoryDisk::new();
+    life(async {
+        let server = site(1, DAY, DAY / 2).start(&disk).await.unwrap();
+        let mut client = server.connect().await;
+        assert!(client.deposit(ID, "a", b"bytes").await.is_done());
+        settle().await;
+        disk.inject(Fault::at(1, Errno::EMFILE).of(Op::Open).under("volume/blobs").for_ever());
+        sleep(3 * DAY).await;
+        assert_eq!(quarantined(&disk), 0);
+        disk.clear_faults();
+        let mut client = server.connect().await;
+        is_whole(client.recover(ID, "a").await, b"bytes");
+    });
+}
