@@ -3,7 +3,8 @@
 //! A transfer that moves bytes in bulk takes a [`Lease`] and reads and writes in large pieces;
 //! where the pool is used up it goes on in small ones, slower, and waits for nobody. So memory is
 //! bounded by `[deposit] memory`, plus at most 128 KiB for a transfer without a lease and a few
-//! KiB for a connection without a transfer. A page of a list has a small pool of its own.
+//! KiB for a connection without a transfer. A deposit with replicas keeps at most 384 KiB more for
+//! its lanes, and each lane the piece that it sends. A page of a list has a small pool of its own.
 
 use std::sync::Arc;
 use std::time::Duration;

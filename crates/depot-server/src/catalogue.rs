@@ -7,7 +7,8 @@
 //! From the bottom: [`record`] and [`command`] are the words; `rows`, `stored` and `log_rows` are
 //! how they lie on disk, `tables` and `log_tables` where; `machine` applies a command to the tables;
 //! `backend`, `header` and `overlay` stand between redb and the [`Disk`](crate::seams::Disk);
-//! [`store`] founds, opens and checks the file, `migrate` brings an old one up to date.
+//! `opening` founds, checks and opens the file, `migrate` brings an old one up to date, and [`store`]
+//! writes it and gives up at the first fault.
 //!
 //! On that stands the consensus: [`consensus`] has its types and [`runtime`] its runtime, `storage`
 //! keeps its log and tables, [`snapshot`] brings a server that lags up to date, [`peers`] and
@@ -28,6 +29,7 @@ pub mod members;
 mod messages;
 mod migrate;
 mod network;
+mod opening;
 mod overlay;
 pub mod peers;
 mod propose;

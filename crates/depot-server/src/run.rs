@@ -22,8 +22,12 @@ use crate::telemetry;
 
 /// Descriptors that are not for clients and their files: the catalogue, folders, the log.
 const OWN_DESCRIPTORS: u64 = 256;
-/// A client that transfers has its connection and one file open.
-const EACH_CLIENT: u64 = 2;
+/// A client that transfers has its connection and one file open, and that once more to be read
+/// along by the lanes to other servers.
+const EACH_CLIENT: u64 = 3;
+/// Where there are other servers, as many are for connections of theirs and the files behind them,
+/// but never more than half.
+const PEERS_DESCRIPTORS: u64 = 6 * 1024;
 /// How long blocking work may go on after everything else has ended.
 const LAST_JOBS: Duration = Duration::from_secs(5);
 /// Fewer clients than this are no service.
@@ -50,7 +54,8 @@ pub fn run(start: Start) -> Exit {
 }
 
 async fn serve(settings: Settings, config: Option<PathBuf>) -> Exit {
-    let (mut signals, clients) = match (Signals::listen(), clients_by_descriptors()) {
+    let others = settings.members.len() > 1;
+    let (mut signals, clients) = match (Signals::listen(), clients_by_descriptors(others)) {
         (Ok(signals), Ok(clients)) => (signals, clients),
         (Err(error), _) | (_, Err(error)) => return fail(Exit::Fault, &error),
     };
@@ -62,7 +67,7 @@ async fn serve(settings: Settings, config: Option<PathBuf>) -> Exit {
             return fail(Exit::Folder, &InFolder { data, why, help: "" });
         }
     };
-    let (server, others) = (settings.server.clone(), settings.members.len() > 1);
+    let server = settings.server.clone();
     let mut node = match Node::start(settings, disk, Seams::system(), clients).await {
         Ok(node) => node,
         Err(error @ StartError::Bind { .. }) => return fail(Exit::Address, &error),
@@ -199,12 +204,13 @@ fn fail(exit: Exit, error: &dyn Error) -> Exit {
 
 /// How many clients the process can have open, after its limit of descriptors was raised as far
 /// as it may be.
-fn clients_by_descriptors() -> std::io::Result<usize> {
+fn clients_by_descriptors(others: bool) -> std::io::Result<usize> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < hard {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     }
-    let clients = hard.saturating_sub(OWN_DESCRIPTORS) / EACH_CLIENT;
+    let peers = if others { PEERS_DESCRIPTORS.min(hard / 2) } else { 0 };
+    let clients = hard.saturating_sub(OWN_DESCRIPTORS + peers) / EACH_CLIENT;
     if clients < LEAST_CLIENTS {
         return Err(std::io::Error::other(format!(
             "the process may open {hard} descriptors, and needs at least {}: raise it with ulimit -n",

@@ -1,5 +1,9 @@
 //! A client of the simulated cluster: works through whichever server answers, writes down what it
 //! was promised, and holds the cluster to it in the end, through every server.
+//!
+//! A client with files of its own knows at any moment what each may be (`Ledger`). Clients that share
+//! one id know no such thing: what all of them did and saw is written into one history a name, for
+//! which there must be an order (`linear`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -10,6 +14,7 @@ use depot_tests::answer::{field, number};
 use depot_tests::content::{Random, random_bytes, sha256};
 use depot_tests::headers::{self, Deposit};
 use depot_tests::in_process::{Client, Heard, Ledger};
+use depot_tests::linear::{Did, Operation};
 use tokio::time::{sleep, timeout};
 use turmoil::net::TcpStream;
 
@@ -45,7 +50,10 @@ enum Got {
 
 pub(crate) async fn work(world: World, number: u64) -> Result<(), Box<dyn Error>> {
     let mut worker = Worker {
-        id: format!("6f1d2a9e-54b0-4f0c-9d3e-00000000000{}", number + 1),
+        id: format!(
+            "6f1d2a9e-54b0-4f0c-9d3e-00000000000{}",
+            if world.plan.shared { 9 } else { number + 1 }
+        ),
         chance: Random::new(world.seed << 8 | number),
         ledger: Ledger::default(),
         ever: BTreeMap::new(),
@@ -78,21 +86,25 @@ impl Worker {
         match what {
             0..=5 => {
                 let deposit = Deposit::of(&self.id, name, &bytes).replicas(replicas);
-                self.asks(name, Some(Bytes::from(bytes.clone())));
+                let called = self.asks(name, Some(Bytes::from(bytes.clone())));
                 client.send_line(deposit.header()).await;
                 client.send(&bytes).await;
                 let heard = client.hear().await;
-                self.hears(server, name, &format!("deposit of {size}, {replicas} replicas"), heard);
+                let did = Did::Wrote(sha256(&bytes));
+                let what = format!("deposit of {size}, {replicas} replicas");
+                self.hears(server, name, &what, (did, called), heard);
             }
             6 => self.resume(&mut client, server, name, replicas, &bytes).await,
-            7 if self.ledger.possible(name) != [None] => {
-                self.asks(name, None);
+            7 if self.world.plan.shared || self.ledger.possible(name) != [None] => {
+                let called = self.asks(name, None);
                 let heard = client.remove(&self.id, name).await;
-                self.hears(server, name, "remove", heard);
+                self.hears(server, name, "remove", (Did::Removed, called), heard);
             }
             8 => {
+                let called = now();
                 let heard = client.ask(headers::set_replicas(&self.id, replicas, name)).await;
                 self.note(server, name, &format!("{replicas} replicas: {heard:?}"));
+                self.record(name, (Did::Found, called), &heard);
             }
             _ => self.look(&mut client, server, name).await,
         }
@@ -115,20 +127,22 @@ impl Worker {
         let prepared = prepared.line();
         let held = number(&prepared, "deslocamento");
         assert_eq!(field(&prepared, "hash_parcial"), sha256(&bytes[..held]), "it holds our bytes");
-        self.asks(name, Some(Bytes::copy_from_slice(bytes)));
+        let called = self.asks(name, Some(Bytes::copy_from_slice(bytes)));
         client.send_line(deposit.offset(held).header()).await;
         client.send(&bytes[held..]).await;
         let heard = client.hear().await;
-        self.hears(server, name, &format!("resumed at {held}"), heard);
+        let did = Did::Wrote(sha256(bytes));
+        self.hears(server, name, &format!("resumed at {held}"), (did, called), heard);
     }
 
     /// Recovers a file: what comes whole is what it may be.
     async fn look(&mut self, client: &mut Client<TcpStream>, server: usize, name: &str) {
-        let possible = self.ledger.possible(name);
+        let (possible, called) = (self.ledger.possible(name), now());
         match recover(client, &self.id, name).await {
             Got::Content(found) => {
+                self.saw(name, called, &found);
                 assert!(
-                    possible.contains(&found),
+                    self.world.plan.shared || possible.contains(&found),
                     "seed {}: {name} through {} is {:?}, may be {:?}",
                     self.world.seed,
                     host(server),
@@ -138,9 +152,10 @@ impl Worker {
                 self.note(server, name, &format!("is {:?}", found.map(|bytes| bytes.len())));
             }
             Got::Local(hash) => {
-                let known = hash
-                    .iter()
-                    .all(|hash| self.ever.get(name).is_some_and(|ever| ever.contains(hash)));
+                let known = self.world.plan.shared
+                    || hash
+                        .iter()
+                        .all(|hash| self.ever.get(name).is_some_and(|ever| ever.contains(hash)));
                 assert!(known, "seed {}: {name} is what nobody deposited", self.world.seed);
                 self.note(server, name, "is told from what this server knows");
             }
@@ -152,10 +167,12 @@ impl Worker {
     async fn audit(&mut self) {
         for server in 0..self.world.plan.servers {
             for name in NAMES {
+                let called = now();
                 let found = self.settled(server, name).await;
+                self.saw(name, called, &found);
                 let possible = self.ledger.possible(name);
                 assert!(
-                    possible.contains(&found),
+                    self.world.plan.shared || possible.contains(&found),
                     "seed {}: in the end {name} through {} is {:?}, may be {:?}",
                     self.world.seed,
                     host(server),
@@ -183,23 +200,50 @@ impl Worker {
         panic!("seed {}: {name} through {}: {last}", self.world.seed, host(server));
     }
 
-    fn asks(&mut self, name: &str, content: Option<Bytes>) {
+    /// When it was asked for.
+    fn asks(&mut self, name: &str, content: Option<Bytes>) -> u64 {
         if let Some(bytes) = &content {
             self.ever.entry(name.into()).or_default().insert(sha256(bytes));
         }
         self.ledger.asks(name, content);
+        now()
     }
 
-    fn hears(&mut self, server: usize, name: &str, what: &str, heard: Heard) {
+    fn hears(&mut self, server: usize, name: &str, what: &str, did: (Did, u64), heard: Heard) {
         self.ledger.hears(name, &heard);
         self.world.seen.lock().unwrap().promises += usize::from(heard.is_done());
+        self.record(name, did, &heard);
         self.note(server, name, &format!("{what}: {heard:?}"));
+    }
+
+    /// Writes into the name's history what was done, by the word of the answer.
+    fn record(&self, name: &str, (did, called): (Did, u64), heard: &Heard) {
+        let answered = Some(now());
+        let operation = match heard.error() {
+            Some("arquivo_inexistente") => Operation { did: Did::Read(None), called, answered },
+            _ if heard.is_done() => Operation { did, called, answered },
+            _ if heard.is_certain_refusal() || did == Did::Found => return,
+            _ => Operation { did, called, answered: None },
+        };
+        self.world.histories.lock().unwrap().entry(name.into()).or_default().push(operation);
+    }
+
+    fn saw(&self, name: &str, called: u64, found: &Option<Bytes>) {
+        let did = Did::Read(found.as_ref().map(|bytes| sha256(bytes)));
+        let operation = Operation { did, called, answered: Some(now()) };
+        self.world.histories.lock().unwrap().entry(name.into()).or_default().push(operation);
     }
 
     fn note(&self, server: usize, name: &str, what: &str) {
         let what = format!("client{} {} {name}: {what}", self.number, host(server));
         self.world.note(turmoil::elapsed(), what);
     }
+}
+
+/// The simulation's time, the same for all.
+fn now() -> u64 {
+    let time = turmoil::sim_elapsed().expect("this is a simulated host").as_micros();
+    u64::try_from(time).expect("some minutes")
 }
 
 async fn connect(server: usize) -> Option<Client<TcpStream>> {

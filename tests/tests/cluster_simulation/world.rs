@@ -1,5 +1,6 @@
 //! The simulated machines, and what happens to them.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::future::pending;
@@ -13,6 +14,7 @@ use depot_server::node::Node;
 use depot_server::operator::{self, Founding, Question, Reply};
 use depot_server::seams::Disk;
 use depot_tests::content::Random;
+use depot_tests::linear::{self, Operation};
 use depot_tests::twins::clock::TokioClock;
 use depot_tests::twins::memory_disk::{CrashMode, MemoryDisk, When};
 use depot_tests::twins::seams;
@@ -33,6 +35,8 @@ const DESCRIPTORS: usize = 10_000;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) servers: usize,
+    /// Whether all clients share one id, and so their files.
+    pub(crate) shared: bool,
 }
 
 /// What came of a simulation.
@@ -67,6 +71,8 @@ pub(crate) struct World {
     lives: Arc<Mutex<Vec<u64>>>,
     pub(crate) seen: Arc<Mutex<Seen>>,
     pub(crate) stage: Arc<Mutex<Stage>>,
+    /// What was done and seen, by name, where the clients share their files.
+    pub(crate) histories: Arc<Mutex<BTreeMap<String, Vec<Operation>>>>,
 }
 
 /// Runs the world of this seed to its end.
@@ -82,6 +88,7 @@ pub(crate) fn run(seed: u64, plan: Plan) -> Seen {
         lives: Arc::new(Mutex::new(vec![0; plan.servers])),
         seen: Arc::default(),
         stage: Arc::new(Mutex::new(Stage::Founding)),
+        histories: Arc::default(),
     };
     let mut builder = turmoil::Builder::new();
     builder.rng_seed(seed).simulation_duration(Duration::from_secs(900)).tcp_capacity(4096);
@@ -96,6 +103,11 @@ pub(crate) fn run(seed: u64, plan: Plan) -> Seen {
     }
     world.storm(&mut sim);
     drop(sim);
+    for (name, history) in world.histories.lock().unwrap().iter().filter(|_| plan.shared) {
+        if let Err(violation) = linear::check(history) {
+            panic!("seed {seed}: no order explains what was seen of {name}: {violation:#?}");
+        }
+    }
     std::mem::take(&mut *world.seen.lock().unwrap())
 }
 
@@ -206,7 +218,7 @@ impl World {
         let end = sim.elapsed() + STORM;
         let mut weather = Weather::new(self.plan.servers);
         while sim.elapsed() < end {
-            let next = sim.elapsed() + Duration::from_millis(100 + chance.below(2_500));
+            let next = sim.elapsed() + Duration::from_millis(500 + chance.below(4_500));
             while sim.elapsed() < next.min(end) {
                 self.step(sim);
                 self.bounce_the_frozen(sim, &mut weather, &mut chance);

@@ -40,7 +40,7 @@ const TRIES: Duration = Duration::from_secs(9);
 pub(super) struct Proposal {
     pub(super) command: Command,
     pub(super) since: Instant,
-    pub(super) answer: oneshot::Sender<Result<Applied, ProposeError>>,
+    pub(super) answer: Asker,
 }
 
 /// What came of one try.
@@ -76,21 +76,25 @@ pub(super) async fn run(
         if waiting.is_empty() {
             return;
         }
-        let (commands, answers) = batch(&mut waiting).into_iter().unzip();
-        let outcome = inner.submit(commands, &stop).await;
+        let (commands, answers): (Vec<_>, Vec<_>) = batch(&mut waiting).into_iter().unzip();
+        if commands.is_empty() {
+            continue;
+        }
+        let outcomes = inner.submit(commands, &stop).await;
         if inner.store.is_down() {
             return; // the process is about to end: any answer would be a lie
         }
-        answer(answers, outcome);
+        for (answer, outcome) in answers.into_iter().zip(outcomes) {
+            drop(answer.send(outcome)); // who asked may have gone; the change stands
+        }
     }
 }
 
-type Answers = Vec<oneshot::Sender<Result<Applied, ProposeError>>>;
+type Outcomes = Vec<Result<Applied, ProposeError>>;
+type Asker = oneshot::Sender<Result<Applied, ProposeError>>;
 
 /// The next entry's commands, out of those that wait; who has waited too long is refused.
-fn batch(
-    waiting: &mut VecDeque<Proposal>,
-) -> Vec<(Command, oneshot::Sender<Result<Applied, ProposeError>>)> {
+fn batch(waiting: &mut VecDeque<Proposal>) -> Vec<(Command, Asker)> {
     let (mut batch, mut bytes) = (Vec::new(), 0);
     while let Some(next) = waiting.front() {
         bytes += next.command.weight();
@@ -107,44 +111,27 @@ fn batch(
     batch
 }
 
-fn answer(answers: Answers, outcome: Result<Vec<Applied>, ProposeError>) {
-    match outcome {
-        Ok(applied) => {
-            for (answer, applied) in answers.into_iter().zip(applied) {
-                drop(answer.send(Ok(applied))); // who asked may have gone; the change stands
-            }
-        }
-        Err(error) => {
-            for answer in answers {
-                drop(answer.send(Err(error)));
-            }
-        }
-    }
-}
-
 impl Inner {
     /// Has commands proposed, here or by whoever leads, as often as it takes.
-    async fn submit(
-        &self,
-        commands: Vec<Command>,
-        stop: &CancellationToken,
-    ) -> Result<Vec<Applied>, ProposeError> {
+    async fn submit(&self, commands: Vec<Command>, stop: &CancellationToken) -> Outcomes {
+        let all = |error| vec![Err(error); commands.len()];
         let begun = Instant::now();
         let mut unsure = false;
         loop {
             match self.try_once(&commands).await {
                 Tried::Done(applied) if applied.len() == commands.len() => {
-                    return if unsure { again(applied) } else { Ok(applied) };
+                    let told = |applied| if unsure { again(applied) } else { Ok(applied) };
+                    return applied.into_iter().map(told).collect();
                 }
                 Tried::Done(_) | Tried::Unsure => unsure = true,
                 Tried::NotProposed => {}
             }
             let given_up = stop.is_cancelled() || self.store.is_down();
             if !unsure && (given_up || begun.elapsed() >= PATIENCE || !self.has_quorum()) {
-                return Err(ProposeError::NoQuorum);
+                return all(ProposeError::NoQuorum);
             }
             if given_up || begun.elapsed() >= TRIES {
-                return Err(ProposeError::Unknown);
+                return all(ProposeError::Unknown);
             }
             sleep(AGAIN).await;
         }
@@ -184,10 +171,11 @@ impl Inner {
 
 /// What a later try tells: where it was refused because something had changed, that may have been
 /// the first one's own doing.
-fn again(applied: Vec<Applied>) -> Result<Vec<Applied>, ProposeError> {
-    let own_doing = |applied: &Applied| {
-        let outcome = &applied.outcome;
-        matches!(outcome, Outcome::Moved { .. } | Outcome::Absent | Outcome::SweepOutOfTurn { .. })
-    };
-    if applied.iter().any(own_doing) { Err(ProposeError::Unknown) } else { Ok(applied) }
+fn again(applied: Applied) -> Result<Applied, ProposeError> {
+    match applied.outcome {
+        Outcome::Moved { .. } | Outcome::Absent | Outcome::SweepOutOfTurn { .. } => {
+            Err(ProposeError::Unknown)
+        }
+        _ => Ok(applied),
+    }
 }

@@ -224,7 +224,7 @@ struct Begin {
     /// Whether it has never taken part.
     pristine: bool,
     founders: Founders,
-    /// Those that voted, as of the last entry applied.
+    /// Those that vote, as of the last entry applied; the founders, where there is none yet.
     voters: Vec<u64>,
     /// How much of the log is there.
     logged: u64,
@@ -236,11 +236,18 @@ fn look(store: &Store) -> Result<Begin, StoreError> {
         let vote = log_tables::vote(transaction)?;
         let progress = tables::progress(transaction)?.unwrap_or_default();
         let last = extent.last.map_or(0, |log_id: LogId| log_id.index);
+        let founders = tables::founders(transaction)?;
+        let mut voters: Vec<u64> = progress.members.voter_ids().collect();
+        if voters.is_empty() {
+            let cluster = &store.identity().cluster;
+            let nodes = founders.0.iter().map(|(server, life)| node_id(cluster, server, *life));
+            voters = nodes.collect();
+        }
         Ok(Begin {
             began: Began { vote: vote.unwrap_or_default(), last },
             pristine: extent.last.is_none() && vote.is_none(),
-            founders: tables::founders(transaction)?,
-            voters: progress.members.voter_ids().collect(),
+            founders,
+            voters,
             logged: extent.len(),
         })
     })

@@ -87,8 +87,8 @@ impl fmt::Debug for Door {
 /// until `tasks` are stopped; whoever would begin one is refused.
 ///
 /// Limits: 128 connections that have not proven themselves (a newcomer takes the oldest one's
-/// place), each for at most 5 s; 512 for payloads and commands; by peer 2 for pings, 16 for the
-/// catalogue, 128 for payloads; 16 operators. A frame is at most [`FRAME_MAX`] long.
+/// place), each for at most 5 s; 2,048 for payloads and commands; by peer 2 for pings, 16 for the
+/// catalogue, 1,536 for payloads; 16 operators. A frame is at most [`FRAME_MAX`] long.
 pub async fn listen(mut listener: Box<dyn Listener>, door: Arc<Door>, tasks: Tasks) {
     let accepting = async {
         loop {

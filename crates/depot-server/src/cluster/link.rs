@@ -24,8 +24,9 @@ pub(super) use pool::{Place, Pool};
 
 /// Conversations with one peer that are open at once: small questions.
 const CATALOGUE_MAX: usize = 8;
-/// Conversations with one peer that are open at once: payloads.
-const TRANSFER_MAX: usize = 64;
+/// Conversations with one peer that are open at once: payloads. An upload holds one for as long as
+/// its client sends, so slow clients must not use them up.
+pub(super) const TRANSFER_MAX: usize = 1024;
 
 /// This end of all links.
 pub(super) struct Near {

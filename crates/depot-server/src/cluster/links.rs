@@ -48,7 +48,7 @@ impl Links {
     }
 
     /// Asks one question and gets one answer, each one frame. At most 8 questions to a peer are
-    /// open at once, for [`Service::Transfer`] 64; further ones wait. All of it happens `within`
+    /// open at once, for [`Service::Transfer`] 1,024; further ones wait. All of it happens `within`
     /// that time, but a handshake never lasts longer than 5 s.
     ///
     /// It goes over a kept connection where there is one. Where the peer says on that one that it is

@@ -4,11 +4,12 @@
 //! begin, each a task of its own, to the best candidates. [`Fanout::enough`] returns as soon as so
 //! many receipts are there, or can't come any more, or the time is over.
 //!
-//! **A slow peer is let go.** A lane that does not take the next piece within [`LANE_STALL`]
+//! **A slow peer is let go.** A lane that does not take the next piece within `LANE_STALL`
 //! (waiting for the client counts for nothing), or fails in any other way, ends, and the next
 //! candidate begins at byte 0, while the upload still runs. One whose receipt takes longer than
-//! [`RECEIPT_PATIENCE`] is not let go, for it may yet come, but the next candidate begins beside it.
-//! When all were tried, those that are up once the payload is whole are tried again, once.
+//! `RECEIPT_PATIENCE` is not let go, for it may yet come, but the next candidate begins beside it.
+//! When all were tried, those that are up once the payload is whole are tried again, once. After
+//! the commit nobody new begins.
 //!
 //! **Stragglers** are the lanes that still run at the commit. The record lists their servers as
 //! wanted; they go on in the background, and each that finishes has the record list its copy, as
@@ -19,6 +20,8 @@
 //! other lane. A payload that is given up (cut, wrong hash, too few copies), or a [`Fanout`] that is
 //! dropped before its commit, ends all lanes, and the peers keep nothing of it.
 
+mod lane;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,16 +30,13 @@ use depot_protocol::{Digest, ServerName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::feed::{CannotRead, Feed, Next};
+use super::feed::Feed;
 use crate::catalogue::{Receipt, Version};
 use crate::depot::Depot;
 use crate::tasks::Tasks;
-use crate::transfer::{Courier, File, Push, TransferError};
+use crate::transfer::{Courier, File};
+use lane::LaneError;
 
-/// How long a peer may take to take a piece.
-const LANE_STALL: Duration = Duration::from_secs(5);
-/// How long a peer may take to sync its copy until another is asked for one too.
-const RECEIPT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a lane has to tell its peer that the payload was given up, before it is dropped.
 const ABORT_WITHIN: Duration = Duration::from_secs(1);
 
@@ -229,7 +229,11 @@ impl Lanes {
                 Ok(receipt) => return self.settle(receipt).await,
                 Err(LaneError::GivenUp) => return,
                 Err(error) => {
-                    tracing::warn!(%server, %error, "a copy is not made there; the next server is asked");
+                    // That a server is down is told once, where its link is.
+                    match self.courier.transfer.is_up(server) {
+                        true => tracing::warn!(%server, %error, "a copy is not made there"),
+                        false => tracing::debug!(%server, %error, "a copy is not made there"),
+                    }
                     self.change(|board| {
                         board.running.retain(|running| running != server);
                         board.failed.push(server.clone());
@@ -271,71 +275,15 @@ impl Lanes {
         self.next_candidate()
     }
 
+    /// None after the commit: the record says who shall have a copy, and a wanted server fetches it.
     fn next_candidate(&self) -> Option<Candidate> {
         let mut board = self.board();
+        if board.committed.is_some() {
+            return None;
+        }
         let candidate = board.next.pop_front()?;
         board.running.push(candidate.server.clone());
         Some(candidate)
-    }
-
-    /// Gets one server to have a copy.
-    async fn lane(self: &Arc<Self>, candidate: &Candidate) -> Result<Receipt, LaneError> {
-        let (transfer, server) = (&self.courier.transfer, &candidate.server);
-        if let By::Vouching = candidate.by {
-            let digest = self.feed.whole().await.ok_or(LaneError::GivenUp)?;
-            if let Some(receipt) = transfer.vouch(server, &digest, self.feed.size()).await? {
-                return Ok(receipt);
-            }
-        }
-        if self.feed.is_gathered() {
-            let digest = self.feed.whole().await.ok_or(LaneError::GivenUp)?;
-            let receipt = async {
-                let payload = self.feed.gathered();
-                Ok(transfer.whole(server, &payload, &digest).await?)
-            };
-            return self.patiently(receipt).await;
-        }
-        let push = transfer.push(server, self.feed.size()).await?;
-        self.send(push).await
-    }
-
-    async fn send(self: &Arc<Self>, mut push: Push) -> Result<Receipt, LaneError> {
-        let mut cursor = self.feed.cursor(&self.courier.seams, &self.courier.buffers);
-        loop {
-            match cursor.next(push.most()).await? {
-                Next::Piece(piece) => {
-                    let sent = timeout(LANE_STALL, push.data(&piece)).await;
-                    sent.map_err(|_late| LaneError::Stalled)?.map_err(TransferError::from)?;
-                }
-                Next::End(digest) => {
-                    drop(cursor);
-                    let receipt = async { Ok(push.end(digest).await?) };
-                    return self.patiently(receipt).await;
-                }
-                Next::GivenUp => {
-                    if let Err(error) = push.abort().await {
-                        tracing::debug!(%error, "a peer was not told that a payload was given up");
-                    }
-                    return Err(LaneError::GivenUp);
-                }
-            }
-        }
-    }
-
-    /// Waits for a receipt; has another server asked for a copy beside this one if it takes long.
-    async fn patiently(
-        self: &Arc<Self>,
-        receipt: impl Future<Output = Result<Receipt, LaneError>>,
-    ) -> Result<Receipt, LaneError> {
-        tokio::pin!(receipt);
-        match timeout(RECEIPT_PATIENCE, &mut receipt).await {
-            Ok(receipt) => receipt,
-            Err(_late) => {
-                tracing::warn!("a peer takes long to sync its copy; the next server is asked too");
-                self.start_slot();
-                receipt.await
-            }
-        }
     }
 
     /// A server has a copy: it is for the commit, or, after that, for the record.
@@ -406,17 +354,4 @@ async fn add_copy(courier: &Courier, file: &File, version: Version, receipt: Rec
         // It stays wanted, and that server looks for it again.
         Err(error) => tracing::warn!(%server, %error, "cannot list a copy"),
     }
-}
-
-/// A copy was not made on one server.
-#[derive(Debug, thiserror::Error)]
-enum LaneError {
-    #[error("the payload was given up")]
-    GivenUp,
-    #[error("it did not take a piece within {} s", LANE_STALL.as_secs())]
-    Stalled,
-    #[error(transparent)]
-    Transfer(#[from] TransferError),
-    #[error(transparent)]
-    CannotRead(#[from] CannotRead),
 }

@@ -19,8 +19,9 @@ use crate::transfer::WHOLE_MAX;
 use crate::volume::layout::CHUNK;
 use crate::volume::{Blob, BlobError, StagedReader, Volume};
 
-/// Of what is written already, so much stays for lanes that are only a little behind.
-const RECENT_BYTES: usize = LARGE;
+/// Of what is written already, so much stays for lanes that are only a little behind, and at most
+/// one piece more.
+const RECENT_BYTES: usize = LARGE / 2;
 /// And no more pieces than that, however small.
 const RECENT_PIECES: usize = 64;
 

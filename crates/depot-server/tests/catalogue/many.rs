@@ -7,3 +7,4 @@ mod membership;
 mod net;
 mod partitions;
 mod stories;
+mod storms;

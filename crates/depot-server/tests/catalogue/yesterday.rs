@@ -2,7 +2,8 @@
 
 use depot_server::catalogue::command::Put;
 use depot_server::catalogue::{
-    Holder, HolderId, HolderState, Incarnation, Record, Store, SweepNumber, Version,
+    Command, Holder, HolderId, HolderState, Incarnation, Outcome, Record, Store, SweepNumber,
+    Version,
 };
 
 use crate::disk::MemDisk;
@@ -63,6 +64,36 @@ async fn a_catalogue_of_the_first_release_opens() {
         assert_eq!(view.applied().unwrap(), 3);
         assert_eq!(view.sweep_number(&server("a")).unwrap(), SweepNumber(1));
     }
+}
+
+/// It gets a log, begun where its commands ended, and goes on as any other.
+#[tokio::test]
+async fn a_catalogue_of_the_first_release_goes_on() {
+    let disk = MemDisk::with("catalogue/catalogue.redb".as_ref(), FIRST_RELEASE.to_vec());
+    for n in 0..3 {
+        let world = World::start(Store::open(&disk, &CHECKED, true).unwrap()).await;
+        let seen = world.view().await.applied().unwrap();
+        assert_eq!(seen, 3 + n);
+        let file = Put { seen, receipts: vec![receipt(1)], ..put(&format!("new {n}")) };
+        assert_eq!(world.put(&file).await.version, Version(4 + n));
+        let status = world.catalogue.status();
+        assert_eq!(status.members.len(), 1);
+        assert_eq!((status.members[0].server.as_str(), status.members[0].votes), ("a", true));
+        world.view().await.verify().unwrap();
+        world.close().await;
+    }
+}
+
+/// Nothing is known of what was removed from it: who looked before that is asked to look again.
+#[tokio::test]
+async fn in_a_catalogue_of_the_first_release_an_early_look_is_too_early() {
+    let disk = MemDisk::with("catalogue/catalogue.redb".as_ref(), FIRST_RELEASE.to_vec());
+    let world = World::start(Store::open(&disk, &CHECKED, false).unwrap()).await;
+    let early = Put { seen: 2, receipts: vec![receipt(1)], ..put("x") };
+    let moved = Outcome::Moved { current: None };
+    assert_eq!(world.outcome(Command::Put(early.clone())).await, moved);
+    let again = Put { seen: 4, ..early };
+    assert!(matches!(world.outcome(Command::Put(again)).await, Outcome::Done(_)));
 }
 
 /// How that file was made.

@@ -12,21 +12,22 @@ use depot_protocol::ServerName;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::handshake::Class;
+use crate::cluster::link::TRANSFER_MAX;
 
 /// Connections that have not proven themselves.
 pub(super) const UNPROVEN_MAX: usize = 128;
 /// Connections of all peers that carry payloads or commands. Pings and the catalogue's do not count
 /// here: each peer has its own few.
-pub(super) const ALL_MAX: usize = 512;
+pub(super) const ALL_MAX: usize = 2 * TRANSFER_MAX;
 
-/// Connections of one peer in one class: twice what it keeps, since those that are dead may still
-/// be counted when it comes back.
+/// Connections of one peer in one class: more than it opens, since those that are dead may still be
+/// counted when it comes back.
 fn most(class: Class) -> usize {
     match class {
         Class::Operator => 16,
         Class::Ping => 2,
         Class::Catalogue => 16,
-        Class::Transfer => 128,
+        Class::Transfer => TRANSFER_MAX + TRANSFER_MAX / 2,
     }
 }
 
@@ -179,8 +180,8 @@ mod tests {
         let mut taken = Vec::new();
         for peer in 0..10 {
             let peer = name(&format!("peer{peer}"));
-            taken.extend((0..128).map_while(|_| seats.proven(Some(&peer), Class::Transfer)));
-            taken.iter().for_each(Seat::busy);
+            let one = |_| seats.proven(Some(&peer), Class::Transfer).inspect(Seat::busy);
+            taken.extend((0..most(Class::Transfer)).map_while(one));
         }
         assert_eq!(taken.len(), ALL_MAX);
         assert!(seats.proven(None, Class::Operator).is_none());

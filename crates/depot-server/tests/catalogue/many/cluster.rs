@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::net::Net;
-use crate::disk::MemDisk;
+use crate::disk::{Dice, MemDisk};
 
 pub(crate) const CLUSTER: [u8; 16] = [0xC1; 16];
 /// Within this long what should come has come.
@@ -76,6 +76,8 @@ pub(crate) struct Server {
     pub(crate) name: ServerName,
     pub(crate) catalogue: Arc<RaftCatalogue>,
     pub(crate) events: Receiver<Event>,
+    /// Cancelled when it is killed: what it answers from there on was never answered.
+    pub(crate) dead: CancellationToken,
     stop: CancellationToken,
     tasks: TaskTracker,
     aborts: Arc<Mutex<Vec<String>>>,
@@ -160,25 +162,36 @@ impl Cluster {
         let abort = Arc::new(move |why: &str| log.lock().unwrap().push(why.to_owned()));
         let seams = Seams { abort, blocking: Arc::new(Inline), ..Seams::system() };
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let (peers, until) = (Some(self.net.of(name)), stop.clone());
+        let dead = CancellationToken::new();
+        let (peers, until) = (Some(self.net.of(name, &dead)), stop.clone());
         let start = RaftCatalogue::start_with(store, peers, &seams, &tasks, until, self.limits);
         let (catalogue, events) = start.await.unwrap();
-        self.net.join(name, &catalogue);
+        self.net.join(name, &catalogue, &dead);
         let name = name.clone();
-        let server = Server { name: name.clone(), catalogue, events, stop, tasks, aborts };
+        let server = Server { name: name.clone(), catalogue, events, dead, stop, tasks, aborts };
         self.running.insert(name, server);
     }
 
-    /// Stops a server, as if it had been killed: its disk holds what was written.
+    /// Kills a server: its disk holds what was written.
     pub(crate) async fn kill(&mut self, name: &ServerName) {
+        self.end(name, MemDisk::after_kill).await;
+    }
+
+    /// Takes a server's power: its disk holds what was synced, and some of the rest.
+    pub(crate) async fn cut_power(&mut self, name: &ServerName, dice: &mut Dice) {
+        self.end(name, |disk| disk.after_power_cut(dice)).await;
+    }
+
+    async fn end(&mut self, name: &ServerName, left: impl FnOnce(&MemDisk) -> MemDisk) {
         let server = self.running.remove(name).unwrap();
         assert!(server.aborts.lock().unwrap().is_empty(), "{:?}", server.aborts);
-        let killed = self.disks[name].after_kill();
+        server.dead.cancel();
+        let left = left(&self.disks[name]);
         self.net.leave(name);
         server.stop.cancel();
         server.tasks.close();
         timeout(SOON, server.tasks.wait()).await.expect("it does not end");
-        self.disks.insert(name.clone(), killed);
+        self.disks.insert(name.clone(), left);
     }
 
     pub(crate) fn server(&self, name: &str) -> &Server {

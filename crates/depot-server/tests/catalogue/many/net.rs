@@ -11,10 +11,16 @@ use depot_server::catalogue::RaftCatalogue;
 use depot_server::catalogue::peers::{PeerError, Peers, Talk};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// How long a frame is under way.
 const DELAY: Duration = Duration::from_millis(1);
+
+/// How long one that is late.
+const LATE: Duration = Duration::from_millis(200);
+/// No heartbeat is longer, in bytes.
+const HEARTBEAT: usize = 80;
 
 type Way = (ServerName, ServerName);
 
@@ -27,9 +33,10 @@ pub(crate) struct Net {
 
 #[derive(Default)]
 struct State {
-    servers: BTreeMap<ServerName, Arc<RaftCatalogue>>,
+    servers: BTreeMap<ServerName, (Arc<RaftCatalogue>, CancellationToken)>,
     cut: BTreeSet<Way>,
     answers_lost: BTreeSet<Way>,
+    slow: bool,
     asked: u64,
 }
 
@@ -38,8 +45,15 @@ impl Net {
         self.state.lock().unwrap()
     }
 
-    pub(crate) fn join(&self, server: &ServerName, catalogue: &Arc<RaftCatalogue>) {
-        self.state().servers.insert(server.clone(), Arc::clone(catalogue));
+    /// From now on this server is heard, until it is `dead`: then nothing that it still says or does
+    /// reaches anybody.
+    pub(crate) fn join(
+        &self,
+        server: &ServerName,
+        catalogue: &Arc<RaftCatalogue>,
+        dead: &CancellationToken,
+    ) {
+        self.state().servers.insert(server.clone(), (Arc::clone(catalogue), dead.clone()));
     }
 
     pub(crate) fn leave(&self, server: &ServerName) {
@@ -62,6 +76,11 @@ impl Net {
         self.state().answers_lost.insert((from.clone(), to.clone()));
     }
 
+    /// From now on whatever carries more than a heartbeat is late, though not too late.
+    pub(crate) fn slow_but_for_heartbeats(&self) {
+        self.state().slow = true;
+    }
+
     pub(crate) fn heal(&self) {
         let mut state = self.state();
         state.cut.clear();
@@ -74,19 +93,26 @@ impl Net {
     }
 
     /// One server's way to the others.
-    pub(crate) fn of(&self, server: &ServerName) -> Arc<dyn Peers> {
-        Arc::new(From { server: server.clone(), net: self.clone() })
+    pub(crate) fn of(&self, server: &ServerName, dead: &CancellationToken) -> Arc<dyn Peers> {
+        Arc::new(From { server: server.clone(), net: self.clone(), dead: dead.clone() })
     }
 }
 
 struct From {
     server: ServerName,
     net: Net,
+    dead: CancellationToken,
 }
 
 impl From {
-    async fn reach(&self, to: &ServerName) -> Result<Arc<RaftCatalogue>, PeerError> {
+    async fn reach(
+        &self,
+        to: &ServerName,
+    ) -> Result<(Arc<RaftCatalogue>, CancellationToken), PeerError> {
         sleep(DELAY).await;
+        if self.dead.is_cancelled() {
+            return Err(PeerError::unsent("this server is dead"));
+        }
         let mut state = self.net.state();
         state.asked += 1;
         if state.cut.contains(&(self.server.clone(), to.clone())) {
@@ -126,8 +152,12 @@ impl Peers for From {
         first: &[u8],
         _within: Duration,
     ) -> Result<Box<dyn Talk>, PeerError> {
-        let catalogue = self.reach(peer).await?;
-        let (near, mut far) = pipe();
+        let slow = self.net.state().slow && first.len() > HEARTBEAT;
+        if slow {
+            sleep(LATE).await;
+        }
+        let (catalogue, dead) = self.reach(peer).await?;
+        let (near, mut far) = pipe([self.dead.clone(), dead]);
         let first = Bytes::copy_from_slice(first);
         let answer = async move { drop(catalogue.answer(first, &mut far).await) };
         drop(self.net.tasks.spawn(answer));
@@ -138,23 +168,35 @@ impl Peers for From {
 struct End {
     to: mpsc::Sender<Bytes>,
     from: mpsc::Receiver<Bytes>,
+    /// The two servers.
+    dead: [CancellationToken; 2],
 }
 
-fn pipe() -> (End, End) {
+fn pipe(dead: [CancellationToken; 2]) -> (End, End) {
     let ((a, b), (c, d)) = (mpsc::channel(4), mpsc::channel(4));
-    (End { to: a, from: d }, End { to: c, from: b })
+    (End { to: a, from: d, dead: dead.clone() }, End { to: c, from: b, dead })
+}
+
+impl End {
+    fn whole<T>(&self, said: T) -> Result<T, PeerError> {
+        match self.dead.iter().any(CancellationToken::is_cancelled) {
+            true => Err(PeerError::broken("one of the two is dead")),
+            false => Ok(said),
+        }
+    }
 }
 
 #[async_trait]
 impl Talk for End {
     async fn send(&mut self, frame: &[u8]) -> Result<(), PeerError> {
+        self.whole(())?;
         let sent = self.to.send(Bytes::copy_from_slice(frame)).await;
         sent.map_err(|_| PeerError::broken("nobody listens"))
     }
 
     async fn receive(&mut self, within: Duration) -> Result<Bytes, PeerError> {
         match timeout(within, self.from.recv()).await {
-            Ok(Some(frame)) => Ok(frame),
+            Ok(Some(frame)) => self.whole(frame),
             Ok(None) => Err(PeerError::broken("the other end is gone")),
             Err(_) => Err(PeerError::broken("no answer in time")),
         }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::catalogue::record::Incarnation;
 use crate::seams::system_disk::SystemDisk;
