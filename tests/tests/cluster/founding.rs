@@ -3,6 +3,9 @@
 use std::thread;
 use std::time::Duration;
 
+use depot_server::config::Config;
+use depot_server::operator::{self, Founding, Question, REACH_WITHIN, Reply};
+use depot_server::seams::Seams;
 use depot_tests::cluster::Told;
 use depot_tests::content::made_up_id;
 use depot_tests::headers::{self, Deposit};
@@ -123,6 +126,50 @@ fn two_inits_at_once_found_one_cluster() {
     let all = clusters(&cluster.operator(&["status"]));
     assert!(all.len() == 3 && all.iter().all(|id| *id == all[0]), "{all:?}");
     File::new("a.bin", 10).deposit_whole(&cluster, 1, 2);
+}
+
+#[test]
+fn an_init_that_was_cut_short_is_gone_on_with() {
+    let cluster = Cluster::of(3).waiting();
+    found(&cluster, &[0]);
+    let told = cluster.operator(&["init"]).done();
+    assert!(told.contains("a, b, c"), "{told}");
+    cluster.ready();
+    let all = clusters(&cluster.operator(&["status"]));
+    assert_eq!(all, ["07".repeat(16), "07".repeat(16), "07".repeat(16)]);
+    File::new("a.bin", 10_000).deposit_whole(&cluster, 2, 2);
+}
+
+#[test]
+fn where_an_init_was_cut_short_after_a_majority_the_last_one_is_admitted() {
+    let cluster = Cluster::of(3).waiting();
+    found(&cluster, &[0, 1]);
+    eventually("two are a majority", || cluster.serves(0) && cluster.serves(1));
+    let file = File::new("a.bin", 10_000);
+    file.deposit(&cluster, 0, 1);
+    cluster.operator(&["init"]).refused(&["admit", "c"]);
+    cluster.operator(&["admit", "c"]).done();
+    cluster.ready();
+    file.is_at(&cluster, 2);
+    File::new("b.bin", 10_000).deposit_whole(&cluster, 2, 2);
+}
+
+/// Founds only some of three, as an `init` does that is killed in the middle.
+fn found(cluster: &Cluster, servers: &[usize]) {
+    let config = Config::load(&cluster.config()).expect("the cluster's file").config;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let founders = ["a", "b", "c"].map(str::to_owned).to_vec();
+    let question = Question::Found(Founding { cluster: [7; 16], incarnation: 1, founders });
+    runtime.expect("a runtime").block_on(async {
+        for &server in servers {
+            let (seams, server) = (Seams::system(), &config.servers()[server]);
+            let asked = operator::ask(&seams, &config, server, &question, REACH_WITHIN).await;
+            assert_eq!(asked.expect("it answers").1, Reply::Founded);
+        }
+    });
+    eventually("they know it themselves", || {
+        clusters(&cluster.operator(&["status"])).len() == servers.len()
+    });
 }
 
 #[test]

@@ -91,6 +91,7 @@ struct Operator {
 
 impl Operator {
     /// Reaches all, refuses unless all wait and run by this list, then founds one after the other.
+    /// Cut short anywhere, it can be begun again: it goes on where nothing was ever decided.
     async fn init(&self) -> Result<(), Failed> {
         let servers = self.config.servers();
         if servers.len() == 1 {
@@ -108,26 +109,16 @@ impl Operator {
                 Some(cluster) => founded.push((server, cluster)),
             }
         }
-        if let Some((_, cluster)) = founded.first() {
-            let names = |list: &mut dyn Iterator<Item = &Server>| {
-                list.map(|server| server.name.as_str()).collect::<Vec<_>>().join(", ")
-            };
-            let are = names(&mut founded.iter().map(|(server, _)| *server));
-            return Err(Failed::Refused(match waiting.first() {
-                None => format!("{are} belong to a cluster already ({})", hex(cluster)),
-                Some(first) => format!(
-                    "{are} belong to the cluster {} already; {} have empty folders: \
-                     `depot-server admit --config FILE {}` takes such a one in",
-                    hex(cluster),
-                    names(&mut waiting.iter().copied()),
-                    first.name,
-                ),
-            }));
-        }
-        let cluster: ClusterId = self.seams.entropy.bytes();
+        let cluster: ClusterId = match founded.first() {
+            None => self.seams.entropy.bytes(),
+            Some((_, cluster)) if !waiting.is_empty() && self.only_begun(&founded).await? => {
+                *cluster
+            }
+            Some(_) => return Err(already(&founded, &waiting)),
+        };
         let founders: Vec<String> =
             servers.iter().map(|server| server.name.as_str().to_owned()).collect();
-        for server in servers {
+        for server in waiting {
             let founding = Founding { cluster, incarnation: 1, founders: founders.clone() };
             self.found(server, founding).await?;
         }
@@ -141,6 +132,39 @@ impl Operator {
             leader.name
         )?;
         Ok(())
+    }
+
+    /// Whether these are what an `init` has left that was cut short: of one cluster, founded by this
+    /// list, and nothing was ever decided by any of them. The rest waits on empty folders, so there
+    /// is nothing anywhere that going on could lose.
+    async fn only_begun(&self, founded: &[(&Server, ClusterId)]) -> Result<bool, Failed> {
+        let founders = |members: &[MemberStatus]| {
+            let servers = self.config.servers();
+            let is = |member: &MemberStatus| {
+                let named = |server: &Server| server.name.as_str() == member.server;
+                member.incarnation == 1 && servers.iter().any(named)
+            };
+            members.len() == servers.len() && members.iter().all(is)
+        };
+        let until = tokio::time::Instant::now() + LEADER_WITHIN;
+        for (server, cluster) in founded {
+            // Without the others it takes a while to open its catalogue.
+            let (met, catalogue) = loop {
+                match self.look(server).await? {
+                    (met, Status { catalogue: Some(catalogue), .. }) => break (met, catalogue),
+                    _ if tokio::time::Instant::now() >= until => return Ok(false),
+                    _ => tokio::time::sleep(LOOK_AGAIN).await,
+                }
+            };
+            let begun = *cluster == founded[0].1
+                && met.start.incarnation == 1
+                && catalogue.applied == 0
+                && founders(&catalogue.members);
+            if !begun {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// One line and more for each server; what can't be reached is a line too.
@@ -275,11 +299,12 @@ impl Operator {
         loop {
             for server in self.config.servers() {
                 let Ok((_, status)) = self.look(server).await else { continue };
+                // The others may not know yet that it does not lead any more, or even that its
+                // folder was emptied.
                 let catalogue = status.catalogue.filter(|catalogue| catalogue.quorum);
-                let Some(name) = catalogue.and_then(|catalogue| catalogue.leader) else { continue };
-                let leads = |server: &&Server| server.name.as_str() == name;
-                if let Some(leader) = self.config.servers().iter().find(leads) {
-                    return Ok(leader);
+                let leader = catalogue.and_then(|catalogue| catalogue.leader);
+                if leader.is_some_and(|leader| leader == server.name.as_str()) {
+                    return Ok(server);
                 }
             }
             if tokio::time::Instant::now() >= until {
@@ -313,6 +338,24 @@ impl Operator {
             server.name
         )))
     }
+}
+
+/// Why there is nothing to found.
+fn already(founded: &[(&Server, ClusterId)], waiting: &[&Server]) -> Failed {
+    let names = |list: &mut dyn Iterator<Item = &Server>| {
+        list.map(|server| server.name.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let are = names(&mut founded.iter().map(|(server, _)| *server));
+    let cluster = hex(&founded[0].1);
+    Failed::Refused(match waiting.first() {
+        None => format!("{are} belong to a cluster already ({cluster})"),
+        Some(first) => format!(
+            "{are} belong to the cluster {cluster} already; {} have empty folders: \
+             `depot-server admit --config FILE {}` takes such a one in",
+            names(&mut waiting.iter().copied()),
+            first.name,
+        ),
+    })
 }
 
 fn unexpected(server: &Server, reply: Reply) -> Failed {
