@@ -1,6 +1,6 @@
 //! The sweep (RELIABILITY.md, 1.1) as a model, explored whole: three servers, one content, two
-//! deposits of it, a removal, a sweep and a crash at any moment, in every order. A record never
-//! names a server whose copy is gone.
+//! deposits of it, a removal, a holder that leaves, a sweep and a crash at any moment, in every order.
+//! A record never names a server whose copy is gone.
 //!
 //! One step of the model is one step that the real thing takes under one lock, or in one place of
 //! the catalogue's order. What a server saw of the catalogue before it acts may be old by then, as
@@ -84,6 +84,8 @@ enum Step {
     /// The coordinator reads the name's version again.
     Read(usize),
     Remove,
+    /// A holder takes itself out: another one is named.
+    Leave(usize),
     Propose(usize),
     Begin(usize),
     Look(usize),
@@ -139,6 +141,7 @@ impl Model for Sweeping {
         }
         for s in 0..SERVERS {
             steps.extend([
+                Step::Leave(s),
                 Step::Propose(s),
                 Step::Begin(s),
                 Step::Look(s),
@@ -185,6 +188,12 @@ impl Model for Sweeping {
                 world.record.take()?;
                 world.version += 1;
                 world.removed = true;
+            }
+            Step::Leave(s) => {
+                let holders = world.record.as_mut().filter(|holders| holders[s])?;
+                let others = holders.iter().filter(|named| **named).count() - 1;
+                (others > 0).then_some(())?;
+                holders[s] = false;
             }
             Step::Propose(s) => {
                 if world.is_busy() || world.numbers[s] == SWEEPS {

@@ -158,3 +158,24 @@ fn a_disk_that_is_short_of_descriptors_condemns_nothing() {
         is_whole(client.recover(ID, "a").await, b"bytes");
     });
 }
+
+#[test]
+fn a_bad_copy_that_cannot_be_put_aside_makes_the_volume_suspect_until_it_can() {
+    let disk = MemoryDisk::new();
+    life(async {
+        let server = site(1, NEVER, NEVER).start(&disk).await.unwrap();
+        rots(&server, &disk, b"bytes").await;
+        disk.inject(Fault::at(1, Errno::EROFS).of(Op::Rename).under("volume/blobs").for_ever());
+        let mut client = server.connect().await;
+        assert_eq!(refused(&mut client, "podre").await, "copia_indisponivel");
+        settle().await;
+        let answer = client.deposit(ID, "novo", b"not now").await;
+        assert_eq!(answer.error(), Some("servidor_indisponivel"));
+        assert_eq!(refused(&mut client, "podre").await, "copia_indisponivel");
+        disk.clear_faults();
+        sleep(2 * Duration::from_secs(601)).await;
+        assert_eq!(quarantined(&disk), 1);
+        let mut client = server.connect().await;
+        assert!(client.deposit(ID, "novo", b"now").await.is_done());
+    });
+}

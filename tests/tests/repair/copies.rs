@@ -65,6 +65,39 @@ fn emptied_shards_are_noticed_at_the_start_and_filled_again() {
     });
 }
 
+/// As of a mount that went away while the server ran.
+#[test]
+fn where_part_of_the_volume_is_gone_nothing_is_concluded() {
+    life(async {
+        let mut cluster = Cluster::of(&["a", "b"]).await;
+        let mut files = Vec::new();
+        for n in 0..1_100 {
+            let file = format!("{n} file");
+            files.push((cluster.deposit(0, &file, n, 1).await, file));
+        }
+        sleep(5 * SECOND).await;
+        cluster.stop(1).await;
+        cluster.start(1).await;
+        let marker = layout::blobs().join("MARKER");
+        let bytes = cluster.disk(1).read(&marker).unwrap();
+        cluster.disk(1).remove_file(&marker).unwrap();
+        for (bytes, _) in &files {
+            cluster.disk(1).remove_file(&layout::blob(&digest(bytes))).unwrap();
+        }
+        sleep(30 * SECOND).await;
+        let told = cluster.status(1).await.repair.unwrap();
+        assert_eq!(told.missing + told.healed, 0);
+        // With its marker, what is missing is missing.
+        cluster.stop(1).await;
+        cluster.disk(1).put(&marker, &bytes).unwrap();
+        cluster.start(1).await;
+        sleep(60 * SECOND).await;
+        for (bytes, file) in &files {
+            cluster.until_copies(file, bytes, 1).await;
+        }
+    });
+}
+
 #[test]
 fn replicas_go_up_and_down_and_the_space_comes_back() {
     life(async {

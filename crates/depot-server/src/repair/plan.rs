@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::watch::Sight;
 use crate::catalogue::command::Want;
-use crate::catalogue::{Command, Namespace, Outcome, Page, Record, Servers};
+use crate::catalogue::{Command, Incarnation, Namespace, Outcome, Page, Record, Servers, View};
 use crate::cluster::members::{Member, Members};
 use crate::cluster::placement;
 use crate::config::ClusterSettings;
@@ -46,18 +46,14 @@ pub struct Planner {
     pub(super) lacking: AtomicU64,
 }
 
-/// Whether a server takes a copy of so many bytes now.
-type Takes<'p> = Box<dyn Fn(&Member, u64) -> bool + Send + 'p>;
-
 /// What decides over a page of records.
 struct Moment<'p> {
-    members: &'p Members,
+    planner: &'p Planner,
     servers: &'p Servers,
     /// Peers that are down for so long that a last copy is not left to wait for them.
     late: BTreeSet<ServerName>,
-    up: Box<dyn Fn(&ServerName) -> bool + Send + 'p>,
-    /// Who can take a payload of a size now.
-    takes: Takes<'p>,
+    /// How much this server itself can take.
+    room: u64,
 }
 
 impl Planner {
@@ -126,7 +122,7 @@ impl Planner {
             if !self.custody.catalogue.leads() {
                 return Ok(false);
             }
-            let look = move |view: &crate::catalogue::View, custody: &Custody| {
+            let look = move |view: &View, custody: &Custody| {
                 let room = match custody.volume.check_writable() {
                     Ok(()) => custody.volume.room().unwrap_or(0), // it takes nothing now
                     Err(_) => 0,
@@ -171,17 +167,8 @@ impl Planner {
         servers: &Servers,
         room: u64,
     ) -> (Vec<Want>, u64) {
-        let me = self.members.me();
-        let moment = Moment {
-            members: &self.members,
-            servers,
-            late: self.sight.peers(false, self.settings.repair_after_last),
-            up: Box::new(|server| server == me || self.transfer.is_up(server)),
-            takes: Box::new(move |member, size| match member.name == *me {
-                true => room >= size,
-                false => self.transfer.fit(size)(member),
-            }),
-        };
+        let late = self.sight.peers(false, self.settings.repair_after_last);
+        let moment = Moment { planner: self, servers, late, room };
         let (mut wants, mut lacking) = (Vec::new(), 0);
         for (namespace, name, record) in files {
             let lack = moment.lack(record);
@@ -203,15 +190,27 @@ struct Lack<'r> {
 }
 
 impl Moment<'_> {
+    fn is_up(&self, server: &ServerName) -> bool {
+        self.planner.transfer.is_up(server)
+    }
+
+    /// Whether a server can take a payload of this size now.
+    fn takes(&self, member: &Member, size: u64) -> bool {
+        match member.name == *self.planner.members.me() {
+            true => self.room >= size,
+            false => self.planner.transfer.fit(size)(member),
+        }
+    }
+
     fn lack<'r>(&'r self, record: &'r Record) -> Lack<'r> {
         let size = record.size.get();
         // One that is up and has no room does not come to its copy.
         let comes = |server: &&ServerName| {
-            let member = self.members.get(server);
-            !(self.up)(server) || member.is_some_and(|member| (self.takes)(member, size))
+            let member = self.planner.members.get(server);
+            !self.is_up(server) || member.is_some_and(|member| self.takes(member, size))
         };
         let mut there: Vec<_> = self.servers.counting(record).collect();
-        let last = there.iter().filter(|server| (self.up)(server)).count() <= 1;
+        let last = there.iter().filter(|server| self.is_up(server)).count() <= 1;
         there.extend(self.servers.coming(record).filter(comes));
         if last {
             there.retain(|server| !self.late.contains(*server));
@@ -225,19 +224,20 @@ impl Moment<'_> {
         if lack.missing == 0 {
             return Vec::new();
         }
-        let taken: Vec<_> = lack.there.iter().filter_map(|name| self.members.get(name)).collect();
+        let members = &self.planner.members;
+        let taken: Vec<_> = lack.there.iter().filter_map(|name| members.get(name)).collect();
         let fit = |member: &Member| {
             let known = self.servers.get(&member.name);
             known.is_some_and(|now| !now.away && !holds(record, &member.name, now.incarnation))
-                && (self.takes)(member, record.size.get())
+                && self.takes(member, record.size.get())
         };
-        let ranked = placement::rank(self.members, key, &taken, fit);
+        let ranked = placement::rank(members, key, &taken, fit);
         let next = ranked.into_iter().filter(|member| fit(member)).take(lack.missing);
         next.map(|member| member.name.clone()).collect()
     }
 }
 
 /// Whether a server is listed for a copy in this life of it.
-fn holds(record: &Record, server: &ServerName, life: crate::catalogue::Incarnation) -> bool {
+fn holds(record: &Record, server: &ServerName, life: Incarnation) -> bool {
     record.wants(server) || record.confirmed().any(|holder| holder == (server, life))
 }

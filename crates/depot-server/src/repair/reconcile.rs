@@ -8,13 +8,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use depot_protocol::Digest;
+use depot_protocol::{Digest, FileName};
 use tokio::time::sleep;
 
-use crate::catalogue::{Freshness, Incarnation, View};
+use crate::catalogue::{Freshness, Incarnation, Namespace, View};
 use crate::custody::{Custody, CustodyError};
 use crate::seams::{Seams, blocking};
 use crate::tasks::Tasks;
+use crate::volume::BlobError;
 
 /// So many records are looked at in one go.
 const PAGE: usize = 256;
@@ -92,23 +93,16 @@ pub async fn once(custody: &Arc<Custody>, seams: &Seams) -> bool {
 
 async fn pass(custody: &Arc<Custody>, seams: &Seams) -> Result<Seen, Stopped> {
     let (mut seen, mut after) = (Seen::default(), None);
+    // Nothing is told before enough was looked at to judge by.
+    let mut untold = Vec::new();
     loop {
         let view = custody.catalogue.view().await.map_err(CustodyError::from)?;
         if view.freshness() == Freshness::Local {
             return Err(Stopped::Local);
         }
         let keeper = Arc::clone(custody);
-        let look = move || -> Result<_, CustodyError> {
-            let page = view.page(after.as_ref(), PAGE)?;
-            let identity = keeper.home.identity();
-            let me = (&identity.server, Incarnation(identity.incarnation));
-            let mine = page.files.iter().map(|(_, _, record)| record);
-            let mine = mine.filter(|record| record.confirmed().any(|holder| holder == me));
-            let mine: Vec<_> = mine.map(|record| (record.digest, record.size.get())).collect();
-            let looked = mine.len() as u64;
-            Ok((page.last, looked, missing(&keeper, mine)))
-        };
-        let (last, looked, mut gone) =
+        let look = move || look_at_page(&keeper, &view, after.as_ref());
+        let Looked { last, looked, mut gone } =
             blocking::run(&seams.blocking, look).await.map_err(CustodyError::from)??;
         if !gone.is_empty() {
             sleep(SECOND_LOOK).await;
@@ -116,18 +110,12 @@ async fn pass(custody: &Arc<Custody>, seams: &Seams) -> Result<Seen, Stopped> {
         }
         seen.looked += looked;
         seen.missing += gone.len() as u64;
-        if !gone.is_empty() && seen.looked >= MUCH.1 && seen.missing * MUCH.0 > seen.looked {
-            let volume = Arc::clone(&custody.volume);
-            let whole = blocking::run(&seams.blocking, move || volume.check_whole()).await;
-            let Seen { looked, missing } = seen;
-            whole.map_err(CustodyError::from)?.map_err(|source| Stopped::NotWhole {
-                missing,
-                looked,
-                source,
-            })?;
-        }
-        gone.into_iter().for_each(|(digest, _)| custody.lost(digest));
+        untold.append(&mut gone);
         after = last;
+        if after.is_none() || seen.looked >= MUCH.1 {
+            judge(custody, seams, &seen).await?;
+            untold.drain(..).for_each(|(digest, _)| custody.lost(digest));
+        }
         if after.is_none() {
             return Ok(seen);
         }
@@ -135,16 +123,53 @@ async fn pass(custody: &Arc<Custody>, seams: &Seams) -> Result<Seen, Stopped> {
     }
 }
 
+/// Whether what was missing so far may be concluded to be lost.
+async fn judge(custody: &Arc<Custody>, seams: &Seams, seen: &Seen) -> Result<(), Stopped> {
+    let Seen { looked, missing } = *seen;
+    if looked < MUCH.1 || missing * MUCH.0 <= looked {
+        return Ok(());
+    }
+    let volume = Arc::clone(&custody.volume);
+    let whole = blocking::run(&seams.blocking, move || volume.check_whole()).await;
+    let whole = whole.map_err(CustodyError::from)?;
+    whole.map_err(|source| Stopped::NotWhole { missing, looked, source })
+}
+
+/// One page of records.
+struct Looked {
+    last: Option<(Namespace, FileName)>,
+    /// How many of them count a copy here.
+    looked: u64,
+    gone: Vec<(Digest, u64)>,
+}
+
+fn look_at_page(
+    custody: &Arc<Custody>,
+    view: &View,
+    after: Option<&(Namespace, FileName)>,
+) -> Result<Looked, CustodyError> {
+    let page = view.page(after, PAGE)?;
+    let identity = custody.home.identity();
+    let me = (&identity.server, Incarnation(identity.incarnation));
+    let mine = page.files.iter().map(|(_, _, record)| record);
+    let mine = mine.filter(|record| record.confirmed().any(|holder| holder == me));
+    let mine: Vec<_> = mine.map(|record| (record.digest, record.size.get())).collect();
+    let looked = mine.len() as u64;
+    Ok(Looked { last: page.last, looked, gone: missing(custody, mine) })
+}
+
 /// Those that are not here; one that is here and bad goes the way of bad copies.
 fn missing(custody: &Arc<Custody>, copies: Vec<(Digest, u64)>) -> Vec<(Digest, u64)> {
     let gone = |(digest, size): &(Digest, u64)| match custody.volume.open_blob(digest, *size) {
         Ok(Some(_)) => false,
         Ok(None) => true,
+        Err(BlobError::Corrupt(what)) => {
+            tracing::error!(blob = %digest, what, "a copy that records count is bad");
+            custody.condemn(*digest);
+            false
+        }
         Err(error) => {
-            tracing::error!(blob = %digest, %error, "a copy that records count cannot be used");
-            if error.condemns() {
-                custody.condemn(*digest);
-            }
+            tracing::warn!(blob = %digest, %error, "cannot look at a copy that records count");
             false
         }
     };

@@ -26,6 +26,7 @@ use crate::custody::{Custody, CustodyError};
 use crate::operator::{BadCopy, ScrubStatus};
 use crate::seams::{Disk, Seams, blocking};
 use crate::tasks::Tasks;
+use crate::telemetry;
 use crate::volume::Verdict;
 use position::Position;
 use reading::{Pace, read};
@@ -305,7 +306,8 @@ impl Scrubber {
                 Some(verdict)
             }
             Err(error) => {
-                tracing::error!(blob = %digest, %error, "the scrub cannot read a copy");
+                let error = telemetry::chain(&error);
+                tracing::error!(blob = %digest, error, "the scrub cannot read a copy");
                 None
             }
         }

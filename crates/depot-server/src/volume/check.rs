@@ -21,7 +21,7 @@ const PIECE: usize = 1 << 20;
 pub enum Verdict {
     /// It is here, and was not found bad this time.
     Good,
-    /// It was bad, and went into quarantine.
+    /// It was bad, and went into quarantine; where it could not, the volume is suspect.
     Bad,
     /// There is none, and the folder that it would lie in is there and can be read.
     Absent,
@@ -96,7 +96,18 @@ impl Volume {
         };
         match again {
             Ok(()) => Ok(Verdict::Good),
-            Err(error) if error.condemns() => self.quarantine(digest).map(|()| Verdict::Bad),
+            Err(error) if error.condemns() => {
+                // It is bad, and must not be counted, whether or not it can be moved.
+                match self.quarantine(digest) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {} // it was, before
+                    Err(error) => {
+                        let error = self.failed("put a bad copy into quarantine", error);
+                        tracing::error!(blob = %digest, %error, "a bad copy stays where it is");
+                    }
+                }
+                Ok(Verdict::Bad)
+            }
             Err(error) => Err(io::Error::other(error)),
         }
     }

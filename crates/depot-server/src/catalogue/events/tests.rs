@@ -1,4 +1,4 @@
-use depot_protocol::ServerName;
+use depot_protocol::{ReplicaCount, ServerName};
 
 use super::*;
 use crate::catalogue::machine::Change;
@@ -50,6 +50,28 @@ fn a_server_hears_of_what_it_may_let_go_of_and_of_what_it_shall_get() {
     // Wanted before, and still; or by now confirmed.
     assert_eq!(told(file(1, &[("a", false)]), file(1, &[("a", false), ("b", true)])), []);
     assert_eq!(told(file(1, &[("a", false)]), file(1, &mine)), []);
+}
+
+#[test]
+fn a_server_hears_of_records_that_list_too_many() {
+    let name = FileName::parse("x").unwrap();
+    let surplus = Event::Surplus { namespace: Namespace::from_bytes([1; 32]), name };
+    let three = file(1, &[("a", true), ("b", true), ("c", true)]);
+    let heard = told(None, three.clone());
+    assert_eq!(heard, std::slice::from_ref(&surplus), "none was wished for");
+    let wished = three.map(|file| Record { replicas: ReplicaCount::new(2), ..file });
+    assert_eq!(told(None, wished), []);
+    let theirs = file(1, &[("b", true), ("c", true)]);
+    assert_eq!(told(None, theirs), [], "it does not list this server");
+    let wanted_too = file(1, &[("a", false), ("b", true), ("c", true)]);
+    assert_eq!(told(None, wanted_too), [wanted(), surplus]);
+}
+
+#[test]
+fn a_server_hears_that_other_copies_count_than_before() {
+    let (events, mut heard) = Events::channel();
+    events.tell(&server("a"), &Changes { files: vec![], servers: true });
+    assert_eq!(heard.try_recv().unwrap(), Event::Servers);
 }
 
 #[test]
