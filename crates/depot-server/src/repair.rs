@@ -11,6 +11,7 @@ pub mod housekeeping;
 pub mod lost;
 pub mod plan;
 pub mod reconcile;
+mod reread;
 pub mod scrub;
 pub mod surplus;
 pub mod sweep;

@@ -12,14 +12,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use depot_protocol::{Digest, FileName, ServerName};
+use depot_protocol::{FileName, ServerName};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::reread::{Unread, is_good};
 use super::surplus::{leave, others_suffice};
 use crate::catalogue::{Namespace, Record, Servers, View};
 use crate::custody::{Custody, CustodyError};
-use crate::seams::blocking;
 use crate::tasks::Tasks;
 use crate::transfer::{Added, Courier, FetchError, File};
 use crate::volume::Sealed;
@@ -250,8 +250,11 @@ impl Healer {
     /// else one from a holder.
     async fn copy(&self, record: &Record) -> Result<Sealed, HealError> {
         let (digest, size) = (record.digest, record.size.get());
-        match self.courier.custody.vouch(digest, size).await? {
-            Ok(Some(sealed)) if self.is_good(digest, size).await? => return Ok(sealed),
+        let Courier { custody, seams, .. } = &self.courier;
+        match custody.vouch(digest, size).await? {
+            Ok(Some(sealed)) if is_good(custody, seams, (digest, size)).await? => {
+                return Ok(sealed);
+            }
             Ok(_) => {}
             Err(error) => {
                 tracing::error!(blob = %digest, %error, "this server's copy is bad; another is fetched");
@@ -266,26 +269,10 @@ impl Healer {
         holders.sort_by_key(|holder| !transfer.is_up(holder));
         let sealed = self.courier.fetch((digest, size), &holders).await?;
         // A copy was repaired when it was read again.
-        match self.is_good(digest, size).await? {
+        match is_good(custody, seams, (digest, size)).await? {
             true => Ok(sealed),
             false => Err(HealError::Bad),
         }
-    }
-
-    /// Reads this server's copy again, all of it. A bad one goes into quarantine.
-    async fn is_good(&self, digest: Digest, size: u64) -> Result<bool, CustodyError> {
-        let custody = Arc::clone(&self.courier.custody);
-        let read = move || {
-            let good = match custody.volume.open_blob(&digest, size) {
-                Ok(Some(mut blob)) => blob.first_fault().is_none(),
-                Ok(None) | Err(_) => false,
-            };
-            if !good {
-                custody.condemn(digest, size);
-            }
-            good
-        };
-        Ok(blocking::run(&self.courier.seams.blocking, read).await?)
     }
 
     async fn record(&self, key: &Key) -> Result<(Option<Record>, Servers), CustodyError> {
@@ -349,6 +336,8 @@ enum HealError {
     Custody(#[from] CustodyError),
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Unread(#[from] Unread),
     #[error("a peer may be pushing it right now")]
     Arriving,
     #[error("it was fetched, and the disk does not give it back as it was")]
