@@ -24,8 +24,6 @@ use crate::world::{Stage, World, host};
 const PATIENCE: Duration = Duration::from_secs(8);
 /// A connection is made within this time or not at all.
 const CONNECT: Duration = Duration::from_secs(3);
-/// For so long a server may go on with what it was asked: a deposit is done within this time, or not.
-const LATE: Duration = Duration::from_secs(60);
 const NAMES: [&str; 4] = ["um", "dois", "três", "quatro"];
 /// How often everything is looked at again in the end, until it is as it must be.
 const LOOKS: u32 = 120;
@@ -152,10 +150,6 @@ impl Worker {
 
     /// In the end everything is as promised, through every server.
     async fn audit(&mut self) {
-        // What a server was asked and did not answer in time it may still be about.
-        if NAMES.iter().any(|name| self.ledger.possible(name).len() > 1) {
-            sleep(LATE).await;
-        }
         for server in 0..self.world.plan.servers {
             for name in NAMES {
                 let called = now();

@@ -16,10 +16,10 @@ use depot_protocol::{Digest, FileName, ServerName};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::reading::{self, Pace, ReadingError};
 use super::surplus::{leave, others_suffice};
 use crate::catalogue::{Namespace, Record, Servers, View};
 use crate::custody::{Custody, CustodyError};
-use crate::seams::blocking;
 use crate::tasks::Tasks;
 use crate::transfer::{Added, Courier, FetchError, File};
 use crate::volume::{Sealed, Verdict};
@@ -273,10 +273,9 @@ impl Healer {
     }
 
     /// Reads this server's copy again, all of it. A bad one goes into quarantine.
-    async fn is_good(&self, digest: Digest) -> Result<bool, CustodyError> {
-        let custody = Arc::clone(&self.courier.custody);
-        let judged = blocking::run(&self.courier.seams.blocking, move || custody.judge(digest));
-        Ok(judged.await?? == Verdict::Good)
+    async fn is_good(&self, digest: Digest) -> Result<bool, ReadingError> {
+        let Courier { custody, seams, .. } = &self.courier;
+        Ok(reading::read(custody, seams, digest, &mut Pace::Full).await? == Verdict::Good)
     }
 
     async fn record(&self, key: &Key) -> Result<(Option<Record>, Servers), CustodyError> {
@@ -340,6 +339,8 @@ enum HealError {
     Custody(#[from] CustodyError),
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Unread(#[from] ReadingError),
     #[error("a peer may be pushing it right now")]
     Arriving,
     #[error("it was fetched, and the disk does not give it back as it was")]

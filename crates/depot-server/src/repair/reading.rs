@@ -1,4 +1,4 @@
-//! Reading one copy whole, and what follows where it is bad; and the rests in between.
+//! Reading one copy of this server whole, and what follows where it is bad; and the rests in between.
 
 use std::io;
 use std::sync::Arc;
@@ -95,7 +95,7 @@ fn piece(custody: &Custody, digest: Digest, begun: Option<Check>) -> io::Result<
         Ok(Some(check)) => Ok(Read::More(check)),
         Ok(None) => Ok(Read::Done(Verdict::Good)),
         Err(error) if error.condemns() => {
-            tracing::error!(blob = %digest, at, %error, "the scrub reads a copy that is bad");
+            tracing::error!(blob = %digest, at, %error, "a copy that is read again is bad");
             custody.condemn_at(digest, at).map(Read::Done)
         }
         Err(error) => Err(io::Error::other(error)),
