@@ -11,7 +11,7 @@ mod met;
 mod serve;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use depot_protocol::ServerState;
 use tokio::sync::watch;
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::buffers::Buffers;
 use crate::catalogue::{self, OpenError, ReadError};
 use crate::cluster::members::Members;
-use crate::cluster::{self, Door, Keys, LinkIdentity, Links, Service, Starts};
+use crate::cluster::{Door, Keys, LinkIdentity, Links, Service, Starts};
 use crate::config::{Limits, Settings};
 use crate::home::{self, Found, HomeError, Identity};
 use crate::listener;
@@ -148,12 +148,14 @@ impl Node {
         let waiting = waiting(&settings, &seams, Arc::clone(&disk)).await?;
         let door = Door::new(Arc::clone(&members), waiting, &seams);
         door.set_service(Service::Operator, Arc::clone(&desk) as _);
+        let several = peers.is_some();
         let site = Site {
+            peers: Mutex::new(peers.map(|(listener, _)| listener)),
             settings,
             disk,
             seams: seams.clone(),
             members,
-            door: Arc::clone(&door),
+            door,
             desk: Arc::clone(&desk),
             shared: Arc::clone(&shared),
             links,
@@ -163,8 +165,9 @@ impl Node {
             end,
         };
         match looked {
-            Found::Empty(vacant) if peers.is_some() => {
+            Found::Empty(vacant) if several => {
                 tracing::info!("the data folder is empty: waiting to be founded or admitted");
+                site.listen_to_peers();
                 tasks.spawn(async move {
                     let stopping = site.tasks.stopping().clone();
                     let found = tokio::select! {
@@ -191,9 +194,6 @@ impl Node {
                 }
                 phase.send_replace(Phase::Serving);
             }
-        }
-        if let Some((listener, _)) = peers {
-            ground.spawn(cluster::listen(listener, door, ground.clone()));
         }
         if let Some((listener, _)) = clients {
             let limits = limits.subscribe();

@@ -203,6 +203,20 @@ fn all_restarted_serve_what_was_deposited() {
 }
 
 #[test]
+fn one_that_was_restarted_serves_at_once() {
+    let mut cluster = Cluster::of(3).start();
+    let follower = (cluster.leader() + 1) % 3;
+    let file = File::new("kept.bin", 70_000);
+    file.deposit_whole(&cluster, follower, 2);
+    cluster.kill9(follower);
+    within(Duration::ZERO, Duration::from_secs(4), || {
+        cluster.start(follower);
+        eventually("it is heard and hears", || cluster.serves(follower));
+    });
+    file.is_at(&cluster, follower);
+}
+
+#[test]
 fn row_103_a_differing_list_after_the_founding_only_warns() {
     let mut cluster = Cluster::of(3).start();
     let own = cluster.address(0).to_string();

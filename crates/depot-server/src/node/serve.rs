@@ -1,7 +1,7 @@
 //! From a founded folder to a server that serves: what stands on the folder, floor by floor.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -12,13 +12,14 @@ use super::{End, Identity, Met, StartError};
 use crate::aborts;
 use crate::catalogue::{Catalogue, Event, RaftCatalogue};
 use crate::cluster::members::Members;
-use crate::cluster::{Door, Keys, LinkIdentity, Links, Service, Starts};
+use crate::cluster::{self, Door, Keys, LinkIdentity, Links, Service, Starts};
 use crate::config::Settings;
 use crate::custody::Custody;
 use crate::depot::{Depot, STRAGGLERS};
 use crate::home::Found;
 use crate::repair::scrub::Scrubber;
 use crate::repair::{self, Repair, housekeeping, lost, reconcile, sweep};
+use crate::seams::network::Listener;
 use crate::seams::{Disk, Seams, blocking};
 use crate::session::Shared;
 use crate::start_number::StartNumber;
@@ -33,6 +34,8 @@ const ROOM_EVERY: Duration = Duration::from_secs(5);
 
 /// What there is before a server serves.
 pub(super) struct Site {
+    /// The port for other servers, until it is listened on.
+    pub(super) peers: Mutex<Option<Box<dyn Listener>>>,
     pub(super) settings: Settings,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) seams: Seams,
@@ -87,6 +90,8 @@ impl Site {
         let (catalogue, events) =
             RaftCatalogue::start(store, peers, &seams, tracker, until).await?;
         self.door.set_service(Service::Catalogue, Arc::clone(&catalogue) as _);
+        // What comes next asks the others, who must reach this server to answer.
+        self.listen_to_peers();
 
         let (view, server) = (catalogue.view().await?, home.identity().server.clone());
         let swept = blocking::run(&seams.blocking, move || view.sweep_number(&server)).await??;
@@ -118,6 +123,15 @@ impl Site {
         self.desk.open(catalogue, custody, links, repair, scrubber);
         drop(self.shared.depot.set(depot));
         Ok(())
+    }
+
+    /// From now on other servers and operators are taken.
+    pub(super) fn listen_to_peers(&self) {
+        let listener = self.peers.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(listener) = listener {
+            let (door, ground) = (Arc::clone(&self.door), self.ground.clone());
+            self.ground.spawn(cluster::listen(listener, door, ground));
+        }
     }
 
     /// What this server is to the others.
