@@ -10,6 +10,7 @@ pub mod heal;
 pub mod housekeeping;
 pub mod lost;
 pub mod plan;
+mod reading;
 pub mod reconcile;
 pub mod scrub;
 pub mod surplus;

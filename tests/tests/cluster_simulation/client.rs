@@ -2,11 +2,10 @@
 //! was promised, and holds the cluster to it in the end, through every server; and to as many copies
 //! as were wished for.
 //!
-//! A client with files of its own knows at any moment what each may be (`Ledger`). Clients that share
-//! one id know no such thing: what all of them did and saw is written into one history a name, for
-//! which there must be an order (`linear`).
+//! What it did and saw of a name is that name's history, for which there must be an order (`linear`):
+//! a change without an answer may take effect late, even behind one that was answered since, for the
+//! server that took it may still be at it. Clients that share one id write into the same histories.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use bytes::Bytes;
 use depot_tests::answer::{field, number};
 use depot_tests::content::{Random, random_bytes, sha256};
 use depot_tests::headers::{self, Deposit};
-use depot_tests::in_process::{Client, Heard, Ledger};
+use depot_tests::in_process::{Client, Heard};
 use depot_tests::linear::{Did, Operation};
 use tokio::time::{sleep, timeout};
 use turmoil::net::TcpStream;
@@ -25,8 +24,6 @@ use crate::world::{Stage, World, host};
 const PATIENCE: Duration = Duration::from_secs(8);
 /// A connection is made within this time or not at all.
 const CONNECT: Duration = Duration::from_secs(3);
-/// For so long a server may go on with what it was asked: a deposit is done within this time, or not.
-const LATE: Duration = Duration::from_secs(60);
 const NAMES: [&str; 4] = ["um", "dois", "três", "quatro"];
 /// How often everything is looked at again in the end, until it is as it must be.
 const LOOKS: u32 = 120;
@@ -37,16 +34,13 @@ struct Worker {
     number: u64,
     id: String,
     chance: Random,
-    ledger: Ledger,
-    /// Hashes of all that was ever deposited under a name: what a local read may show.
-    ever: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// What a recover brought.
 enum Got {
     Content(Option<Bytes>),
     /// From a server that can't ask the others.
-    Local(Option<String>),
+    Local(String),
     /// No word on it.
     Nothing(String),
 }
@@ -58,8 +52,6 @@ pub(crate) async fn work(world: World, number: u64) -> Result<(), Box<dyn Error>
             if world.plan.shared { 9 } else { number + 1 }
         ),
         chance: Random::new(world.seed << 8 | number),
-        ledger: Ledger::default(),
-        ever: BTreeMap::new(),
         world,
         number,
     };
@@ -89,7 +81,7 @@ impl Worker {
         match what {
             0..=5 => {
                 let deposit = Deposit::of(&self.id, name, &bytes).replicas(replicas);
-                let called = self.asks(name, Some(Bytes::from(bytes.clone())));
+                let called = self.deposits(name, &bytes);
                 client.send_line(deposit.header()).await;
                 client.send(&bytes).await;
                 let heard = client.hear().await;
@@ -98,8 +90,8 @@ impl Worker {
                 self.hears(server, name, &what, (did, called), heard);
             }
             6 => self.resume(&mut client, server, name, replicas, &bytes).await,
-            7 if self.world.plan.shared || self.ledger.possible(name) != [None] => {
-                let called = self.asks(name, None);
+            7 => {
+                let called = now();
                 let heard = client.remove(&self.id, name).await;
                 self.hears(server, name, "remove", (Did::Removed, called), heard);
             }
@@ -130,7 +122,7 @@ impl Worker {
         let prepared = prepared.line();
         let held = number(&prepared, "deslocamento");
         assert_eq!(field(&prepared, "hash_parcial"), sha256(&bytes[..held]), "it holds our bytes");
-        let called = self.asks(name, Some(Bytes::copy_from_slice(bytes)));
+        let called = self.deposits(name, bytes);
         client.send_line(deposit.offset(held).header()).await;
         client.send(&bytes[held..]).await;
         let heard = client.hear().await;
@@ -138,28 +130,18 @@ impl Worker {
         self.hears(server, name, &format!("resumed at {held}"), (did, called), heard);
     }
 
-    /// Recovers a file: what comes whole is what it may be.
+    /// Recovers a file, and writes down what it is.
     async fn look(&mut self, client: &mut Client<TcpStream>, server: usize, name: &str) {
-        let (possible, called) = (self.ledger.possible(name), now());
+        let called = now();
         match recover(client, &self.id, name).await {
             Got::Content(found) => {
                 self.saw(name, called, &found);
-                assert!(
-                    self.world.plan.shared || possible.contains(&found),
-                    "seed {}: {name} through {} is {:?}, may be {:?}",
-                    self.world.seed,
-                    host(server),
-                    found.as_ref().map(Bytes::len),
-                    possible.iter().map(|bytes| bytes.as_ref().map(Bytes::len)).collect::<Vec<_>>(),
-                );
                 self.note(server, name, &format!("is {:?}", found.map(|bytes| bytes.len())));
             }
             Got::Local(hash) => {
-                let known = self.world.plan.shared
-                    || hash
-                        .iter()
-                        .all(|hash| self.ever.get(name).is_some_and(|ever| ever.contains(hash)));
-                assert!(known, "seed {}: {name} is what nobody deposited", self.world.seed);
+                let key = (self.id.clone(), name.to_owned());
+                let ever = self.world.ever.lock().unwrap().get(&key).cloned().unwrap_or_default();
+                assert!(ever.contains(&hash), "seed {}: nobody deposited {hash}", self.world.seed);
                 self.note(server, name, "is told from what this server knows");
             }
             Got::Nothing(why) => self.note(server, name, &why),
@@ -168,25 +150,11 @@ impl Worker {
 
     /// In the end everything is as promised, through every server.
     async fn audit(&mut self) {
-        // What a server was asked and did not answer in time it may still be about.
-        if NAMES.iter().any(|name| self.ledger.possible(name).len() > 1) {
-            sleep(LATE).await;
-        }
         for server in 0..self.world.plan.servers {
             for name in NAMES {
                 let called = now();
                 let found = self.settled(server, name).await;
                 self.saw(name, called, &found);
-                let possible = self.ledger.possible(name);
-                assert!(
-                    self.world.plan.shared || possible.contains(&found),
-                    "seed {}: in the end {name} through {} is {:?}, may be {:?}",
-                    self.world.seed,
-                    host(server),
-                    found.as_ref().map(Bytes::len),
-                    possible.iter().map(|bytes| bytes.as_ref().map(Bytes::len)).collect::<Vec<_>>(),
-                );
-                self.ledger.settle(name, found);
             }
         }
         for name in NAMES {
@@ -234,17 +202,14 @@ impl Worker {
         panic!("seed {}: {name} through {}: {last}", self.world.seed, host(server));
     }
 
-    /// When it was asked for.
-    fn asks(&mut self, name: &str, content: Option<Bytes>) -> u64 {
-        if let Some(bytes) = &content {
-            self.ever.entry(name.into()).or_default().insert(sha256(bytes));
-        }
-        self.ledger.asks(name, content);
+    /// A deposit begins now.
+    fn deposits(&self, name: &str, bytes: &[u8]) -> u64 {
+        let key = (self.id.clone(), name.to_owned());
+        self.world.ever.lock().unwrap().entry(key).or_default().insert(sha256(bytes));
         now()
     }
 
     fn hears(&mut self, server: usize, name: &str, what: &str, did: (Did, u64), heard: Heard) {
-        self.ledger.hears(name, &heard);
         self.world.seen.lock().unwrap().promises += usize::from(heard.is_done());
         self.record(name, did, &heard);
         self.note(server, name, &format!("{what}: {heard:?}"));
@@ -259,13 +224,18 @@ impl Worker {
             _ if heard.is_certain_refusal() || did == Did::Found => return,
             _ => Operation { did, called, answered: None },
         };
-        self.world.histories.lock().unwrap().entry(name.into()).or_default().push(operation);
+        self.write(name, operation);
     }
 
     fn saw(&self, name: &str, called: u64, found: &Option<Bytes>) {
         let did = Did::Read(found.as_ref().map(|bytes| sha256(bytes)));
         let operation = Operation { did, called, answered: Some(now()) };
-        self.world.histories.lock().unwrap().entry(name.into()).or_default().push(operation);
+        self.write(name, operation);
+    }
+
+    fn write(&self, name: &str, operation: Operation) {
+        let key = (self.id.clone(), name.to_owned());
+        self.world.histories.lock().unwrap().entry(key).or_default().push(operation);
     }
 
     fn note(&self, server: usize, name: &str, what: &str) {
@@ -303,7 +273,7 @@ async fn recover(client: &mut Client<TcpStream>, id: &str, name: &str) -> Got {
     };
     assert_eq!(sha256(&bytes), hash, "{name:?} has its hash");
     match head.ends_with("|leitura:local") {
-        true => Got::Local(Some(hash)),
+        true => Got::Local(hash),
         false => Got::Content(Some(bytes.into())),
     }
 }

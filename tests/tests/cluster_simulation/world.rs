@@ -1,6 +1,6 @@
 //! The simulated machines, and what happens to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::future::pending;
@@ -71,8 +71,10 @@ pub(crate) struct World {
     lives: Arc<Mutex<Vec<u64>>>,
     pub(crate) seen: Arc<Mutex<Seen>>,
     pub(crate) stage: Arc<Mutex<Stage>>,
-    /// What was done and seen, by name, where the clients share their files.
-    pub(crate) histories: Arc<Mutex<BTreeMap<String, Vec<Operation>>>>,
+    /// What was done and seen, by id and name.
+    pub(crate) histories: Arc<Mutex<BTreeMap<(String, String), Vec<Operation>>>>,
+    /// The hashes of all that was ever deposited, by id and name: what a local read may show.
+    pub(crate) ever: Arc<Mutex<BTreeMap<(String, String), BTreeSet<String>>>>,
 }
 
 /// Runs the world of this seed to its end.
@@ -89,6 +91,7 @@ pub(crate) fn run(seed: u64, plan: Plan) -> Seen {
         seen: Arc::default(),
         stage: Arc::new(Mutex::new(Stage::Founding)),
         histories: Arc::default(),
+        ever: Arc::default(),
     };
     let mut builder = turmoil::Builder::new();
     builder.rng_seed(seed).simulation_duration(Duration::from_secs(900)).tcp_capacity(4096);
@@ -103,7 +106,7 @@ pub(crate) fn run(seed: u64, plan: Plan) -> Seen {
     }
     world.storm(&mut sim);
     drop(sim);
-    for (name, history) in world.histories.lock().unwrap().iter().filter(|_| plan.shared) {
+    for ((_, name), history) in &*world.histories.lock().unwrap() {
         if let Err(violation) = linear::check(history) {
             panic!("seed {seed}: no order explains what was seen of {name}: {violation:#?}");
         }

@@ -30,6 +30,7 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const REPAIR_AFTER: Duration = Duration::from_secs(60);
 /// Within this time of its cause a repair is done here: a look each second, and small files.
 const REPAIRED: Duration = Duration::from_secs(30);
+const CLUSTER: [u8; 16] = [7; 16];
 const FROM: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
 
 /// A cluster.
@@ -61,7 +62,7 @@ impl Cluster {
             cluster.config.servers().iter().map(|server| server.name.to_string()).collect();
         for at in 0..zones.len() {
             let founders = founders.clone();
-            let founding = Founding { cluster: [7; 16], incarnation: 1, founders };
+            let founding = Founding { cluster: CLUSTER, incarnation: 1, founders };
             assert_eq!(cluster.ask(at, Question::Found(founding)).await, Some(Reply::Founded));
         }
         sleep(10 * SECOND).await; // a leader, and everybody has seen everybody
@@ -77,6 +78,24 @@ impl Cluster {
         let (seams, _) = seams(clock, network, server.lives << 8 | at as u64);
         let disk: Arc<dyn Disk> = Arc::new(server.disk.clone());
         server.node = Some(Node::start(settings.unwrap(), disk, seams, 10_000).await.unwrap());
+    }
+
+    /// A server that is stopped has lost its disk, and is admitted again.
+    pub(crate) async fn replace(&mut self, at: usize) {
+        self.servers[at].disk = MemoryDisk::new();
+        self.start(at).await;
+        sleep(10 * SECOND).await; // it may have led
+        let server = self.config.servers()[at].name.to_string();
+        for other in self.up() {
+            let question = Question::Admit { server: server.clone() };
+            if let Some(Reply::Admitted { incarnation }) = self.ask(other, question).await {
+                let founding = Founding { cluster: CLUSTER, incarnation, founders: Vec::new() };
+                let founded = self.ask(at, Question::Found(founding)).await;
+                assert_eq!(founded, Some(Reply::Founded));
+                return;
+            }
+        }
+        panic!("nobody admits it");
     }
 
     /// Ends a server, at once.

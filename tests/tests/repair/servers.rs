@@ -101,6 +101,20 @@ fn the_last_copy_does_not_wait_so_long() {
 }
 
 #[test]
+fn a_server_that_lost_its_disk_comes_to_its_copies_again() {
+    life(async {
+        let mut cluster = Cluster::of(&["x", "y", "z"]).await;
+        let bytes = cluster.deposit(0, "file", 100_000, 2).await;
+        cluster.until_holders(&bytes, 3).await;
+        cluster.stop(2).await;
+        cluster.replace(2).await;
+        sleep(10 * SECOND).await;
+        cluster.until_copies("file", &bytes, 2).await;
+        assert_eq!(cluster.holders(&bytes), [0, 1, 2]);
+    });
+}
+
+#[test]
 fn whoever_leads_may_go() {
     life(async {
         let mut cluster = Cluster::of(&["x", "y", "z"]).await;

@@ -11,7 +11,6 @@
 //! folder.
 
 mod position;
-mod reading;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +19,7 @@ use std::time::Duration;
 use depot_protocol::Digest;
 use tokio::sync::Notify;
 
+use super::reading::{Pace, read};
 use super::reconcile;
 use crate::catalogue::{Incarnation, Version, View};
 use crate::config::VolumeSettings;
@@ -30,7 +30,6 @@ use crate::tasks::Tasks;
 use crate::telemetry;
 use crate::volume::Verdict;
 use position::Position;
-use reading::{Pace, read};
 
 /// How long after a pass that did not end well the next one begins.
 const AGAIN: Duration = Duration::from_secs(600);
