@@ -124,7 +124,7 @@ impl Custody {
     }
 
     /// Vouches for a copy that is here, under this server's current sweep, whose number the volume
-    /// may not have been told yet. `None`: it is not here.
+    /// may not have been told yet. `None`: it is not here. A bad one is condemned.
     pub async fn vouch(
         self: &Arc<Self>,
         digest: Digest,
@@ -135,7 +135,11 @@ impl Custody {
             custody.volume.begin_sweep(sweep.0);
             Ok(custody.volume.vouch(&digest, size))
         };
-        self.ask(vouch).await
+        let vouched = self.ask(vouch).await?;
+        if vouched.as_ref().is_err_and(BlobError::condemns) {
+            self.condemn(digest);
+        }
+        Ok(vouched)
     }
 
     /// A reader found this copy bad, or not here though a record lists it: it is judged. Nobody

@@ -179,6 +179,7 @@ async fn vouch(depot: &Depot, digest: Digest, size: u64) -> Result<Option<Sealed
         Err(error) => {
             // The bytes come anew, from another server or the client: that heals it.
             tracing::warn!(blob = %digest, %error, "a copy that a client builds on is bad");
+            depot.custody.condemn(digest);
             Ok(None)
         }
     }

@@ -12,17 +12,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use depot_protocol::{Digest, FileName, ServerName};
+use depot_protocol::{FileName, ServerName};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::reading::{self, Pace, ReadingError};
+use super::reading::{ReadingError, is_good};
 use super::surplus::{leave, others_suffice};
 use crate::catalogue::{Namespace, Record, Servers, View};
 use crate::custody::{Custody, CustodyError};
 use crate::tasks::Tasks;
 use crate::transfer::{Added, Courier, FetchError, File};
-use crate::volume::{Sealed, Verdict};
+use crate::volume::Sealed;
 
 /// So many copies are fetched at once.
 const AT_ONCE: usize = 4;
@@ -250,8 +250,11 @@ impl Healer {
     /// else one from a holder.
     async fn copy(&self, record: &Record) -> Result<Sealed, HealError> {
         let (digest, size) = (record.digest, record.size.get());
-        match self.courier.custody.vouch(digest, size).await? {
-            Ok(Some(sealed)) if self.is_good(digest).await? => return Ok(sealed),
+        let Courier { custody, seams, .. } = &self.courier;
+        match custody.vouch(digest, size).await? {
+            Ok(Some(sealed)) if is_good(custody, seams, digest).await? => {
+                return Ok(sealed);
+            }
             Ok(_) => {}
             Err(error) => {
                 tracing::error!(blob = %digest, %error, "this server's copy is bad; another is fetched");
@@ -266,16 +269,10 @@ impl Healer {
         holders.sort_by_key(|holder| !transfer.is_up(holder));
         let sealed = self.courier.fetch((digest, size), &holders).await?;
         // A copy was repaired when it was read again.
-        match self.is_good(digest).await? {
+        match is_good(custody, seams, digest).await? {
             true => Ok(sealed),
             false => Err(HealError::Bad),
         }
-    }
-
-    /// Reads this server's copy again, all of it. A bad one goes into quarantine.
-    async fn is_good(&self, digest: Digest) -> Result<bool, ReadingError> {
-        let Courier { custody, seams, .. } = &self.courier;
-        Ok(reading::read(custody, seams, digest, &mut Pace::Full).await? == Verdict::Good)
     }
 
     async fn record(&self, key: &Key) -> Result<(Option<Record>, Servers), CustodyError> {
@@ -340,7 +337,7 @@ enum HealError {
     #[error(transparent)]
     Fetch(#[from] FetchError),
     #[error(transparent)]
-    Unread(#[from] ReadingError),
+    ReadingError(#[from] ReadingError),
     #[error("a peer may be pushing it right now")]
     Arriving,
     #[error("it was fetched, and the disk does not give it back as it was")]

@@ -1,4 +1,6 @@
-//! Reading one copy of this server whole, and what follows where it is bad; and the rests in between.
+//! Reading one copy whole, and what follows where it is bad; and the rests in between. For the scrub,
+//! and for the healer: what makes a copy that was made a good one. Between two pieces the server may
+//! stop.
 
 use std::io;
 use std::sync::Arc;
@@ -83,6 +85,15 @@ pub(super) async fn read(
     }
 }
 
+/// Whether a copy that was just made is here and good; a bad one is condemned.
+pub(super) async fn is_good(
+    custody: &Arc<Custody>,
+    seams: &Seams,
+    digest: Digest,
+) -> Result<bool, ReadingError> {
+    Ok(read(custody, seams, digest, &mut Pace::Full).await? == Verdict::Good)
+}
+
 /// The next piece. One job opens a copy and reads its first: a small one needs no other.
 fn piece(custody: &Custody, digest: Digest, begun: Option<Check>) -> io::Result<Read> {
     let check = begun.map_or_else(|| custody.volume.check(&digest), |check| Ok(Some(check)));
@@ -95,7 +106,7 @@ fn piece(custody: &Custody, digest: Digest, begun: Option<Check>) -> io::Result<
         Ok(Some(check)) => Ok(Read::More(check)),
         Ok(None) => Ok(Read::Done(Verdict::Good)),
         Err(error) if error.condemns() => {
-            tracing::error!(blob = %digest, at, %error, "a copy that is read again is bad");
+            tracing::error!(blob = %digest, at, %error, "a copy is bad");
             custody.condemn_at(digest, at).map(Read::Done)
         }
         Err(error) => Err(io::Error::other(error)),

@@ -6,8 +6,9 @@
 //!   volume takes payloads again) and when an operator says so.
 //!
 //! A copy that is bad goes to [`Custody::condemn_at`]; what records list and is nowhere is for
-//! `reconcile`, which a pass over everything ends with. The first two leave the disk to others for four fifths of the time, and
-//! count this server's running time; where they are is kept in the data folder.
+//! `reconcile`, which a pass over everything ends with. The first two leave the disk to others for
+//! four fifths of the time, and count this server's running time; where they are is kept in the data
+//! folder.
 
 mod position;
 
@@ -100,8 +101,11 @@ impl Scrubber {
 
     /// Runs until the server stops.
     pub async fn run(self: Arc<Self>, tasks: Tasks) {
+        let work = async {
+            tokio::join!(self.rounds(), self.new_copies(), self.passes(), self.keep());
+        };
         tokio::select! {
-            _ = async { tokio::join!(self.rounds(), self.new_copies(), self.passes(), self.keep()) } => {}
+            () = work => {}
             () = tasks.stopping().cancelled() => {}
         }
         self.save().await;

@@ -154,7 +154,8 @@ impl TransferService {
     async fn vouch(&self, digest: Digest, size: u64) -> Result<Sealed, No> {
         match self.custody.vouch(digest, size).await {
             Ok(Ok(sealed)) => sealed.ok_or(No::Absent),
-            Ok(Err(error)) => Err(not_read(&self.custody, &error, &digest)),
+            Ok(Err(error)) if error.condemns() => Err(No::Bad),
+            Ok(Err(error)) => Err(fault(&error)),
             Err(error) => Err(fault(&error)),
         }
     }
