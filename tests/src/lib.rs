@@ -15,6 +15,7 @@
 //! | `DEPOT_FOLDER_FILES` | how many files `client_folder` has (2000) |
 //! | `DEPOT_LARGE_MIB` | how large `large`'s file is (512) |
 //! | `DEPOT_CRASH_EVERY` | `crash` cuts the power at every so many operations (1: all, and looks closer) |
+//! | `DEPOT_SIM_SEEDS` | how many seeds each storm of `cluster_simulation` runs (24, 6, 14) |
 //! | `DEPOT_CLUSTER_KILLS` | how often `cluster` kills a server under load (6) |
 //! | `DEPOT_LANE_MIB` | how large the deposit is in which a server of `cluster` stands still (256) |
 //! | `DEPOT_FAULT_EVERY` | `faults` fails every so many operations of a kind (1: all) |
