@@ -8,8 +8,8 @@
 //! (waiting for the client counts for nothing), or fails in any other way, ends, and the next
 //! candidate begins at byte 0, while the upload still runs. One whose receipt takes longer than
 //! `RECEIPT_PATIENCE` is not let go, for it may yet come, but the next candidate begins beside it.
-//! When all were tried, those that are up once the payload is whole are tried again, once. After
-//! the commit nobody new begins.
+//! When all were tried, those that are up once the payload is whole are tried again, once. That goes
+//! on behind the commit: a peer that stands still is replaced at once, not when it counts as away.
 //!
 //! **Stragglers** are the lanes that still run at the commit. The record lists their servers as
 //! wanted; they go on in the background, and each that finishes has the record list its copy, as
@@ -275,12 +275,10 @@ impl Lanes {
         self.next_candidate()
     }
 
-    /// None after the commit: the record says who shall have a copy, and a wanted server fetches it.
+    /// Behind the commit too: the record comes to list the new copy, and the server that was wanted
+    /// leaves it when it comes back and finds that there are enough.
     fn next_candidate(&self) -> Option<Candidate> {
         let mut board = self.board();
-        if board.committed.is_some() {
-            return None;
-        }
         let candidate = board.next.pop_front()?;
         board.running.push(candidate.server.clone());
         Some(candidate)
