@@ -72,12 +72,12 @@ fn transfers_leave_the_catalogue_its_slots() {
         let site = Site::of(&["a", "b"]);
         let (a, b) = (site.server("a").run().await, site.server("b").run().await);
         let (peer, mut waiting) = (name("b"), Vec::new());
-        for _ in 0..64 {
+        for _ in 0..1024 {
             let first: &[&[u8]] = &[b"wait"];
             waiting.push(a.links.open(&peer, Service::Transfer, first, SECOND).await.unwrap());
         }
         settle().await;
-        assert_eq!(b.echo.open(), 64);
+        assert_eq!(b.echo.open(), 1024);
         let more = a.links.open(&peer, Service::Transfer, &[b"wait"], SECOND).await;
         assert!(more.unwrap_err().unsent());
         assert_eq!(a.ask("b", b"vote").await.unwrap(), "a: vote");
