@@ -23,8 +23,9 @@ fn a_witness_votes_holds_nothing_and_takes_no_clients() {
     let line = client.ask(headers::set_replicas(&file.id, 2, &file.name));
     answer::refused(&line, "replicas_indisponiveis");
     assert!(TcpStream::connect(cluster.address(WITNESS)).is_err(), "it takes no clients");
-    let status = cluster.operator(&["status"]).done();
-    assert_eq!(status.matches("voters: a, b, c").count(), 3, "{status}");
+    eventually_within(ELECTION, "all three tell of three voters", || {
+        cluster.operator(&["status"]).done().matches("voters: a, b, c").count() == 3
+    });
     // A restart tells what it is.
     cluster.stop(WITNESS);
     cluster.start(WITNESS);
