@@ -260,13 +260,14 @@ impl Cluster {
     }
 
     /// A server stands still, as a machine that is frozen: its connections stay.
+    #[track_caller]
     pub fn pause(&self, server: usize) {
-        self.server(server).signal(Signal::SIGSTOP);
+        self.server(server).pause();
     }
 
     /// It goes on.
     pub fn resume(&self, server: usize) {
-        self.server(server).signal(Signal::SIGCONT);
+        self.server(server).resume();
     }
 }
 

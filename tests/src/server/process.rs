@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use super::{Setup, binary};
@@ -188,6 +189,23 @@ impl Server {
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid()).expect("a process id");
         kill(Pid::from_raw(pid), signal).expect("it runs");
+    }
+
+    /// Makes it stand still, as a machine that is frozen; its connections stay. When this returns
+    /// none of its threads runs any more: on a busy machine that is a while after the signal.
+    #[track_caller]
+    pub fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+        let pid = Pid::from_raw(i32::try_from(self.pid()).expect("a process id"));
+        let stopped = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG;
+        eventually("it stands still", || {
+            matches!(waitid(Id::Pid(pid), stopped), Ok(WaitStatus::Stopped(..)))
+        });
+    }
+
+    /// It goes on.
+    pub fn resume(&self) {
+        self.signal(Signal::SIGCONT);
     }
 
     /// Waits for its end; `None` when a signal ended it.
