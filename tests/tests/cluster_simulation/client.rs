@@ -74,7 +74,8 @@ impl Worker {
         let server = self.chance.below(servers) as usize;
         let Some(mut client) = connect(server).await else { return };
         let name = *self.chance.pick(&NAMES);
-        let replicas = self.chance.below(servers.min(3));
+        let least = u64::from(self.world.plan.loss);
+        let replicas = least + self.chance.below(servers.min(3) - least);
         let what = self.chance.below(12);
         let size = *self.chance.pick(&[0, 10, 5_000, 70 * 1024, 400 * 1024]);
         let bytes = random_bytes(self.chance.below(4) << 8 | self.number, size);

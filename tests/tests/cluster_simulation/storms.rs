@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::world::{Plan, run};
 
-/// Whose story is to be told to another process: seed, servers, whether clients share their files.
+/// Whose story is to be told to another process: seed, and the plan in its order.
 const TELL: &str = "DEPOT_TELL";
 
 /// The seeds to try: these, so many more by `DEPOT_SIM_SEEDS`, or the one of `DEPOT_SEED`.
@@ -23,7 +23,7 @@ fn seeds(usual: Range<u64>) -> Range<u64> {
 fn tell(seed: u64, plan: Plan) -> Vec<String> {
     let mut teller = Command::new(std::env::current_exe().unwrap());
     teller.args(["--exact", "storms::a_story_is_told", "--nocapture", "--test-threads=1"]);
-    teller.env(TELL, format!("{seed} {} {}", plan.servers, plan.shared));
+    teller.env(TELL, format!("{seed} {} {} {}", plan.servers, plan.shared, plan.loss));
     let told = teller.output().unwrap();
     let (story, fault) =
         (String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
@@ -37,8 +37,12 @@ fn a_story_is_told() {
     let Ok(story) = std::env::var(TELL) else { return };
     let mut story = story.split(' ');
     let mut next = || story.next().unwrap();
-    let (seed, servers, shared) = (next(), next(), next());
-    let plan = Plan { servers: servers.parse().unwrap(), shared: shared.parse().unwrap() };
+    let (seed, servers, shared, loss) = (next(), next(), next(), next());
+    let plan = Plan {
+        servers: servers.parse().unwrap(),
+        shared: shared.parse().unwrap(),
+        loss: loss.parse().unwrap(),
+    };
     let seen = run(seed.parse().unwrap(), plan);
     for line in &seen.trace {
         println!("told: {line}");
@@ -63,17 +67,22 @@ fn nothing_is_lost(seeds: Range<u64>, plan: Plan) {
 
 #[test]
 fn three_servers_lose_nothing_that_was_acknowledged() {
-    nothing_is_lost(seeds(0..24), Plan { servers: 3, shared: false });
+    nothing_is_lost(seeds(0..24), Plan { servers: 3, shared: false, loss: false });
 }
 
 #[test]
 fn five_servers_lose_nothing_that_was_acknowledged() {
-    nothing_is_lost(seeds(1000..1006), Plan { servers: 5, shared: false });
+    nothing_is_lost(seeds(1000..1006), Plan { servers: 5, shared: false, loss: false });
 }
 
 #[test]
 fn clients_that_share_their_files_see_one_order() {
-    nothing_is_lost(seeds(2000..2014), Plan { servers: 3, shared: true });
+    nothing_is_lost(seeds(2000..2014), Plan { servers: 3, shared: true, loss: false });
+}
+
+#[test]
+fn what_one_server_loses_for_good_the_others_have() {
+    nothing_is_lost(seeds(3000..3012), Plan { servers: 3, shared: true, loss: true });
 }
 
 #[test]
@@ -81,7 +90,7 @@ fn one_seed_is_one_story() {
     let seeded = cfg!(tokio_unstable);
     assert!(seeded, "RUSTFLAGS hides .cargo/config.toml: tokio's random numbers have no seed");
     for seed in [7, 8] {
-        let plan = Plan { servers: 3, shared: false };
+        let plan = Plan { servers: 3, shared: false, loss: false };
         let (once, again) = (tell(seed, plan), tell(seed, plan));
         assert!(once.len() > 20, "{once:?}");
         assert_eq!(once, again);

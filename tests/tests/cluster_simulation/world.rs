@@ -4,25 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::future::pending;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use depot_server::catalogue::runtime;
-use depot_server::config::{Config, Selection};
+use depot_server::config::{Config, Selection, Server};
 use depot_server::node::Node;
-use depot_server::operator::{self, Founding, Question, Reply};
 use depot_server::seams::Disk;
 use depot_tests::content::Random;
 use depot_tests::linear::{self, Operation};
 use depot_tests::twins::clock::TokioClock;
-use depot_tests::twins::memory_disk::{CrashMode, MemoryDisk, When};
+use depot_tests::twins::memory_disk::{CrashMode, MemoryDisk};
 use depot_tests::twins::seams;
 use depot_tests::twins::turmoil_network::TurmoilNetwork;
-use tokio::time::sleep;
 use turmoil::Sim;
 
-use crate::client;
+use crate::weather::Weather;
+use crate::{client, operator};
 
 /// For so long things go wrong.
 const STORM: Duration = Duration::from_secs(30);
@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) servers: usize,
     /// Whether all clients share one id, and so their files.
     pub(crate) shared: bool,
+    /// Whether one server loses copies, or all, for good; then all files have replicas.
+    pub(crate) loss: bool,
 }
 
 /// What came of a simulation.
@@ -72,6 +74,8 @@ pub(crate) struct World {
     config: Arc<Config>,
     disks: Arc<Mutex<Vec<MemoryDisk>>>,
     lives: Arc<Mutex<Vec<u64>>>,
+    /// The server whose disk was lost, until it is admitted again.
+    replaced: Arc<Mutex<Option<usize>>>,
     pub(crate) seen: Arc<Mutex<Seen>>,
     pub(crate) stage: Arc<Mutex<Stage>>,
     /// What was done and seen, by id and name.
@@ -91,6 +95,7 @@ pub(crate) fn run(seed: u64, plan: Plan) -> Seen {
         config: Arc::new(config(plan)),
         disks: Arc::new(Mutex::new((0..plan.servers).map(|_| MemoryDisk::new()).collect())),
         lives: Arc::new(Mutex::new(vec![0; plan.servers])),
+        replaced: Arc::default(),
         seen: Arc::default(),
         stage: Arc::new(Mutex::new(Stage::Founding)),
         histories: Arc::default(),
@@ -103,7 +108,7 @@ pub(crate) fn run(seed: u64, plan: Plan) -> Seen {
         let machine = world.clone();
         sim.host(host(at), move || machine.clone().serve(at));
     }
-    sim.client("operator", world.clone().found());
+    sim.client("operator", operator::work(world.clone()));
     for number in 0..CLIENTS {
         sim.client(format!("client{number}"), client::work(world.clone(), number));
     }
@@ -135,7 +140,7 @@ fn config(plan: Plan) -> Config {
     let mut text = "[cluster]\nname = \"sim\"\ninsecure = true\n".to_owned();
     text += "secret = \"fifty bytes that only the simulation's servers know\"\n";
     text += "repair_after = \"3s\"\nrepair_after_last = \"1s\"\n";
-    text += "[deposit]\ncheckpoint = \"256 KiB\"\n";
+    text += "[volume]\nscrub_fresh = \"2s\"\n[deposit]\ncheckpoint = \"256 KiB\"\n";
     for at in 0..plan.servers {
         let (name, ip) = (host(at), at + 1);
         writeln!(
@@ -180,6 +185,11 @@ impl World {
             Ok(node) => node,
             // The power failed while it came back: the next life tries again.
             Err(_) if disk.is_frozen() => return pending().await,
+            // Nor does a server start on a full disk: it is tried again until there is room.
+            Err(error) if is_full(&error) => {
+                drop(disk.kill());
+                return pending().await;
+            }
             Err(error) => return Err(error.into()),
         };
         let ended = node.ended().await;
@@ -189,30 +199,8 @@ impl World {
         Err(format!("{} ended by itself: {ended}; aborts: {aborts:?}", host(at)).into())
     }
 
-    fn disk(&self, at: usize) -> MemoryDisk {
+    pub(crate) fn disk(&self, at: usize) -> MemoryDisk {
         self.disks.lock().unwrap()[at].clone()
-    }
-
-    /// Founds the cluster, as `depot-server init` does.
-    async fn found(self) -> Result<(), Box<dyn Error>> {
-        let (seams, _) = seams(Arc::new(TokioClock::start()), Arc::new(TurmoilNetwork), !self.seed);
-        let servers = self.config.servers();
-        let founders: Vec<String> = servers.iter().map(|server| server.name.to_string()).collect();
-        let cluster: [u8; 16] = seams.entropy.bytes();
-        for server in servers {
-            let founding = Founding { cluster, incarnation: 1, founders: founders.clone() };
-            let question = Question::Found(founding);
-            let within = Duration::from_secs(10);
-            loop {
-                match operator::ask(&seams, &self.config, server, &question, within).await {
-                    Ok((_, Reply::Founded)) => break,
-                    Ok((_, other)) => return Err(format!("{}: {other:?}", server.name).into()),
-                    Err(_) => sleep(Duration::from_millis(100)).await, // not listening yet
-                }
-            }
-        }
-        *self.stage.lock().unwrap() = Stage::Storm;
-        Ok(())
     }
 
     /// Lets things go wrong at moments that the seed decides, then makes all good again and waits
@@ -223,20 +211,20 @@ impl World {
             self.step(sim);
         }
         let end = sim.elapsed() + STORM;
-        let mut weather = Weather::new(self.plan.servers);
+        let mut weather = Weather::new(self);
         while sim.elapsed() < end {
             let next = sim.elapsed() + Duration::from_millis(500 + chance.below(4_500));
             while sim.elapsed() < next.min(end) {
                 self.step(sim);
-                self.bounce_the_frozen(sim, &mut weather, &mut chance);
+                weather.bounce_the_frozen(self, sim, &mut chance);
                 weather.clear_up(self, sim);
             }
             weather.strike(self, sim, &mut chance);
         }
         weather.calm(self, sim);
-        *self.stage.lock().unwrap() = Stage::Calm;
+        self.begins(Stage::Calm);
         while !self.step(sim) {
-            self.bounce_the_frozen(sim, &mut weather, &mut chance);
+            weather.bounce_the_frozen(self, sim, &mut chance);
             weather.clear_up(self, sim);
         }
         assert_eq!(self.seen.lock().unwrap().content, CLIENTS, "seed {}", self.seed);
@@ -246,27 +234,56 @@ impl World {
         sim.step().unwrap_or_else(|error| panic!("seed {}: {error}", self.seed))
     }
 
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn servers(&self) -> &[Server] {
+        self.config.servers()
+    }
+
+    pub(crate) fn cluster(&self) -> [u8; 16] {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&(!self.seed).to_be_bytes());
+        id
+    }
+
+    pub(crate) fn begins(&self, stage: Stage) {
+        *self.stage.lock().unwrap() = stage;
+    }
+
     pub(crate) fn stage(&self) -> Stage {
         *self.stage.lock().unwrap()
     }
 
-    /// A server whose disk was cut in the middle of an operation is gone, and comes back later.
-    fn bounce_the_frozen(&self, sim: &mut Sim<'_>, weather: &mut Weather, chance: &mut Random) {
-        for at in 0..self.plan.servers {
-            if weather.back[at].is_none() && self.disk(at).is_frozen() {
-                self.crash(sim, at, chance);
-                weather.back[at] = Some(sim.elapsed() + Duration::from_millis(chance.below(3_000)));
-            }
-        }
-    }
-
     /// The power of one machine fails now.
-    fn crash(&self, sim: &mut Sim<'_>, at: usize, chance: &mut Random) {
-        self.note(sim.elapsed(), format!("{} crashes", host(at)));
-        self.seen.lock().unwrap().faults += 1;
+    pub(crate) fn crash(&self, sim: &mut Sim<'_>, at: usize, chance: &mut Random) {
+        self.fault(sim.elapsed(), format!("{} crashes", host(at)));
         sim.crash(host(at));
         let back = self.disk(at).crash(CrashMode::Random(chance.number()));
         self.disks.lock().unwrap()[at] = back;
+    }
+
+    /// The disk of a machine that is down is another now; the operator is to admit it.
+    pub(crate) fn replaces(&self, now: Duration, at: usize, disk: MemoryDisk) {
+        self.fault(now, format!("{}'s disk is lost", host(at)));
+        self.disks.lock().unwrap()[at] = disk;
+        *self.replaced.lock().unwrap() = Some(at);
+    }
+
+    /// Which server has another disk and is to be admitted.
+    pub(crate) fn replaced(&self) -> Option<usize> {
+        *self.replaced.lock().unwrap()
+    }
+
+    pub(crate) fn has_admitted(&self, at: usize) {
+        self.note(turmoil::sim_elapsed().unwrap_or_default(), format!("{} is admitted", host(at)));
+        *self.replaced.lock().unwrap() = None;
+    }
+
+    pub(crate) fn fault(&self, at: Duration, what: String) {
+        self.seen.lock().unwrap().faults += 1;
+        self.note(at, what);
     }
 
     pub(crate) fn note(&self, at: Duration, what: String) {
@@ -274,98 +291,8 @@ impl World {
     }
 }
 
-/// What is wrong now, and until when.
-struct Weather {
-    /// When each server that is down comes back.
-    back: Vec<Option<Duration>>,
-    /// Which links are cut, one way, and when they are whole again.
-    cuts: Vec<(usize, usize, Duration)>,
-}
-
-impl Weather {
-    fn new(servers: usize) -> Self {
-        Weather { back: vec![None; servers], cuts: Vec::new() }
-    }
-
-    /// One more thing goes wrong.
-    fn strike(&mut self, world: &World, sim: &mut Sim<'_>, chance: &mut Random) {
-        let servers = world.plan.servers;
-        let now = sim.elapsed();
-        let one = chance.below(servers as u64) as usize;
-        let other = (one + 1 + chance.below(servers as u64 - 1) as usize) % servers;
-        let until = now + Duration::from_millis(200 + chance.below(6_000));
-        match chance.below(10) {
-            // The power fails, at once or at an operation of the disk to come.
-            0..=2 if self.back[one].is_none() => {
-                world.crash(sim, one, chance);
-                self.back[one] = Some(now + Duration::from_millis(chance.below(4_000)));
-            }
-            3..=4 if self.back[one].is_none() => {
-                let when = *chance.pick(&[When::Before, When::After]);
-                world.disk(one).crash_at(1 + chance.below(300), when);
-            }
-            5 => {
-                for at in 0..servers {
-                    if self.back[at].is_none() {
-                        world.crash(sim, at, chance);
-                        self.back[at] = Some(now + Duration::from_millis(chance.below(2_000)));
-                    }
-                }
-            }
-            6 => self.cut(world, sim, &[(one, other), (other, one)], until),
-            7 => self.cut(world, sim, &[(one, other)], until),
-            8 => {
-                let island: Vec<_> = (0..servers)
-                    .filter(|at| *at != one)
-                    .flat_map(|at| [(one, at), (at, one)])
-                    .collect();
-                self.cut(world, sim, &island, until);
-            }
-            _ => {}
-        }
-    }
-
-    fn cut(&mut self, world: &World, sim: &Sim<'_>, links: &[(usize, usize)], until: Duration) {
-        world.note(sim.elapsed(), format!("cut: {links:?}"));
-        world.seen.lock().unwrap().faults += 1;
-        for (from, to) in links {
-            if !self.cuts.iter().any(|(a, b, _)| (a, b) == (from, to)) {
-                sim.partition_oneway(host(*from), host(*to));
-                self.cuts.push((*from, *to, until));
-            }
-        }
-    }
-
-    /// What is over comes to its end.
-    fn clear_up(&mut self, world: &World, sim: &mut Sim<'_>) {
-        let now = sim.elapsed();
-        for at in 0..world.plan.servers {
-            if self.back[at].is_some_and(|back| now >= back) {
-                self.back[at] = None;
-                sim.bounce(host(at));
-            }
-        }
-        self.cuts.retain(|(from, to, until)| {
-            let over = now >= *until;
-            if over {
-                sim.repair_oneway(host(*from), host(*to));
-            }
-            !over
-        });
-    }
-
-    /// Everything is over.
-    fn calm(&mut self, world: &World, sim: &mut Sim<'_>) {
-        world.note(sim.elapsed(), "calm".into());
-        for (.., until) in &mut self.cuts {
-            *until = Duration::ZERO;
-        }
-        for back in self.back.iter_mut().flatten() {
-            *back = Duration::ZERO;
-        }
-        for at in 0..world.plan.servers {
-            world.disk(at).clear_faults();
-        }
-        self.clear_up(world, sim);
-    }
+fn is_full(error: &(dyn Error + 'static)) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == io::ErrorKind::StorageFull)
+        || error.source().is_some_and(is_full)
 }
