@@ -85,7 +85,7 @@ pub enum End {
     /// Another server has met a later state of this one: it must take no part.
     #[error("{0}")]
     Fenced(String),
-    /// It was founded, and could not be started then.
+    /// It could not be founded, or not started then.
     #[error("{}", telemetry::chain(&**.0))]
     Failed(Arc<StartError>),
 }
@@ -174,12 +174,13 @@ impl Node {
                         found = desk.wait(vacant) => found,
                         () = stopping.cancelled() => return,
                     };
-                    let Some(found) = found else { return };
-                    match site.serve(found).await {
+                    let serving = match found {
+                        Ok(found) => site.serve(found).await.map_err(Arc::new),
+                        Err(error) => Err(error),
+                    };
+                    match serving {
                         Ok(()) => drop(phase.send_replace(Phase::Serving)),
-                        Err(error) => {
-                            drop(site.end.send_replace(Some(End::Failed(Arc::new(error)))));
-                        }
+                        Err(error) => drop(site.end.send_replace(Some(End::Failed(error)))),
                     }
                 });
             }

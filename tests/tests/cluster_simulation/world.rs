@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use depot_server::catalogue::runtime;
 use depot_server::config::{Config, Selection, Server};
-use depot_server::node::Node;
+use depot_server::node::{End, Node};
 use depot_server::seams::Disk;
 use depot_tests::content::Random;
 use depot_tests::linear::{self, Operation};
@@ -194,6 +194,13 @@ impl World {
         };
         let ended = node.ended().await;
         if disk.is_frozen() {
+            return pending().await;
+        }
+        // Nor is one founded there.
+        if let End::Failed(error) = &ended
+            && is_full(&**error)
+        {
+            drop(disk.kill());
             return pending().await;
         }
         Err(format!("{} ended by itself: {ended}; aborts: {aborts:?}", host(at)).into())

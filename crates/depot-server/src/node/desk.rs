@@ -8,7 +8,7 @@ use bytes::Bytes;
 use depot_protocol::ServerName;
 use tokio::sync::oneshot;
 
-use super::found;
+use super::{StartError, found};
 use crate::catalogue::members::AdmitError;
 use crate::catalogue::{Catalogue, RaftCatalogue};
 use crate::cluster::{Conversation, LinkError, Links, Peer, Serve};
@@ -36,7 +36,7 @@ pub(super) struct Desk {
 /// A folder that is nobody's yet, and whom to tell when it is somebody's.
 struct Waiting {
     vacant: Vacant,
-    founded: oneshot::Sender<Home>,
+    founded: oneshot::Sender<Result<Home, Arc<StartError>>>,
 }
 
 /// What there is to tell of, once the server serves.
@@ -55,11 +55,14 @@ impl Desk {
     }
 
     /// Waits for an operator to say to which cluster this folder is to belong; it is founded then.
-    /// `None` where that has failed on the way: the next start goes on with it.
-    pub(super) async fn wait(&self, vacant: Vacant) -> Option<Found> {
+    ///
+    /// # Errors
+    /// That has failed on the way (the disk was full): the next start goes on with what there is.
+    pub(super) async fn wait(&self, vacant: Vacant) -> Result<Found, Arc<StartError>> {
         let (founded, home) = oneshot::channel();
         *self.lock() = Some(Waiting { vacant, founded });
-        home.await.ok().map(Found::Depot)
+        let home = home.await.map_err(|_| Arc::new(StartError::Lost(blocking::Lost)))?;
+        home.map(Found::Depot)
     }
 
     /// The server serves.
@@ -104,12 +107,15 @@ impl Desk {
             Ok(Err(error)) => {
                 let why = telemetry::chain(&error);
                 tracing::error!(why, "cannot found the data folder");
-                return Reply::Refused(format!("its data folder cannot be founded: {why}"));
+                drop(founded.send(Err(Arc::new(error))));
+                return Reply::Refused(format!(
+                    "its data folder cannot be founded: {why}; mend that, start it again and try again"
+                ));
             }
             Err(lost) => return Reply::Refused(lost.to_string()),
         };
         // Where nobody waits any more the server is stopping; its next start finds the folder.
-        drop(founded.send(home));
+        drop(founded.send(Ok(home)));
         Reply::Founded
     }
 
