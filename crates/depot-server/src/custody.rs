@@ -7,9 +7,11 @@
 //! receipt was given for it under n + 1. Whoever holds an older receipt must ask again, and is
 //! either heard before the trashing (and the blob stays) or finds it gone. No clock decides.
 
+mod losses;
+
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use depot_protocol::Digest;
@@ -23,6 +25,8 @@ use crate::catalogue::{
 use crate::home::Home;
 use crate::seams::{Seams, blocking};
 use crate::volume::{BlobError, Sealed, Staging, Verdict, Volume, VolumeError, layout};
+pub use losses::Loss;
+use losses::Losses;
 
 /// How many vouched hashes are remembered before a sweep makes them forgotten: 3 MiB of memory.
 const VOUCHED_MAX: usize = 65_536;
@@ -61,8 +65,8 @@ pub struct Custody {
     orphans: Mutex<BTreeSet<Digest>>,
     /// Wakes the sweeper.
     pub orphaned: Notify,
-    /// Copies that are bad or gone, and of which the catalogue is not told yet.
-    lost: Mutex<BTreeSet<Digest>>,
+    /// Copies that are bad or gone.
+    losses: Mutex<Losses>,
     /// Wakes who tells it.
     pub lost_any: Notify,
     /// One sweep at a time.
@@ -87,7 +91,7 @@ impl Custody {
             trash,
             orphans: Mutex::default(),
             orphaned: Notify::new(),
-            lost: Mutex::default(),
+            losses: Mutex::default(),
             lost_any: Notify::new(),
             sweeping: tokio::sync::Mutex::default(),
         }
@@ -171,25 +175,39 @@ impl Custody {
     fn conclude(&self, digest: Digest, verdict: Verdict) {
         match verdict {
             Verdict::Good => {}
-            Verdict::Bad | Verdict::Absent => self.lost(digest),
+            Verdict::Bad => self.lost(digest, Loss::Bad),
+            Verdict::Absent => self.lost(digest, Loss::Gone),
         }
     }
 
     /// This server's copy is bad, or not here: whoever runs `repair::lost` tells the catalogue, as
     /// often as it takes, if any record counts it. Where it is said of a copy that is good after all,
     /// that copy does not count until the healer has read it.
-    pub fn lost(&self, digest: Digest) {
-        self.lost.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+    pub fn lost(&self, digest: Digest, loss: Loss) {
+        self.losses().add(digest, loss);
         self.lost_any.notify_one();
+    }
+
+    /// How this server's copy was lost, if it was and there is none again, as far as is remembered.
+    pub fn loss(&self, digest: &Digest) -> Option<Loss> {
+        self.losses().of(digest)
+    }
+
+    /// There is a copy again, or none is wanted here any more.
+    pub fn forget_loss(&self, digest: &Digest) {
+        self.losses().forget(digest);
+    }
+
+    fn losses(&self) -> MutexGuard<'_, Losses> {
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells the catalogue of one copy that was lost. `None`: there was none to tell of.
     pub async fn tell_lost(self: &Arc<Self>) -> Option<Result<Digest, CustodyError>> {
-        let first = self.lost.lock().unwrap_or_else(PoisonError::into_inner).pop_first();
-        let digest = first?;
+        let digest = self.losses().take()?;
         let told = self.tell_lost_copy(digest).await;
         if told.is_err() {
-            self.lost(digest);
+            self.losses().put_back(digest);
         }
         Some(told.map(|()| digest))
     }

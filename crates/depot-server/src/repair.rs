@@ -80,7 +80,9 @@ impl Repair {
 
     fn hear(&self, event: Event) {
         match event {
-            Event::Wanted { namespace, name } => self.healer.want(namespace, name),
+            Event::Wanted { namespace, name, digest, cause } => {
+                self.healer.want((namespace, name), digest, cause);
+            }
             Event::Surplus { namespace, name } => self.surplus.look_at(namespace, name),
             Event::Servers => {
                 self.planner.look();

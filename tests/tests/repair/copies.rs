@@ -1,8 +1,10 @@
 //! Copies that are lost, and numbers that change.
 
+use depot_server::operator::Why;
 use depot_server::seams::Disk;
 use depot_server::volume::layout;
-use depot_tests::in_process::life;
+use depot_tests::content::sha256;
+use depot_tests::in_process::{ID, life};
 use tokio::time::sleep;
 
 use crate::cluster::{Cluster, SECOND, digest};
@@ -113,5 +115,47 @@ fn replicas_go_up_and_down_and_the_space_comes_back() {
             cluster.recovers(at, "file", &bytes).await;
         }
         assert_eq!(cluster.holders(&bytes), left);
+    });
+}
+
+#[test]
+fn an_operator_sees_which_copies_are_missing_why_and_since_when() {
+    life(async {
+        let mut cluster = Cluster::of(&["a", "b", "c"]).await;
+        let mut files = Vec::new();
+        for n in 0..25 {
+            let file = format!("{n} file");
+            files.push((cluster.deposit(0, &file, 1_000 + n, 2).await, file));
+        }
+        sleep(5 * SECOND).await;
+        // The other two can't give what the first one lacks.
+        for (at, (bytes, _)) in files.iter().enumerate() {
+            let path = layout::blob(&digest(bytes));
+            for other in [1, 2] {
+                cluster.disk(other).remove_file(&path).unwrap();
+            }
+            match at {
+                0 => cluster.disk(0).remove_file(&path).unwrap(),
+                _ => assert!(cluster.disk(0).flip(&path, 100, 3).unwrap()),
+            }
+        }
+        for (_, file) in &files {
+            drop(cluster.client(0).await.recover(ID, file).await);
+        }
+        sleep(100 * SECOND).await;
+        let status = cluster.status(0).await;
+        assert_eq!(status.repair.unwrap().missing, 25);
+        assert_eq!(status.missing.len(), 20, "the others are only counted");
+        for copy in &status.missing {
+            let gone = copy.digest == sha256(&files[0].0);
+            assert_eq!(copy.why, if gone { Why::Gone } else { Why::Bad });
+            assert!((90..=110).contains(&copy.since), "{copy:?}");
+            assert!(copy.attempts >= 3 && copy.failure.is_some(), "{copy:?}");
+        }
+        cluster.stop(0).await;
+        cluster.start(0).await;
+        sleep(20 * SECOND).await;
+        let missing = cluster.status(0).await.missing;
+        assert!(missing.len() == 20 && missing.iter().all(|copy| copy.why == Why::Found));
     });
 }
