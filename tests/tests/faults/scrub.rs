@@ -1,8 +1,12 @@
 //! Copies that rot where nobody reads them: found by reading all of them again, in their time. A day
 //! is an hour here.
 
+use std::path::Path;
 use std::time::Duration;
 
+use depot_protocol::{ClientId, Digest};
+use depot_server::catalogue::Namespace;
+use depot_server::volume::write_file;
 use depot_tests::content::sha256;
 use depot_tests::in_process::{ID, Server, Site, life, settle};
 use depot_tests::twins::memory_disk::{Errno, Fault, MemoryDisk, Op};
@@ -43,6 +47,15 @@ async fn rots(server: &Server, disk: &MemoryDisk, bytes: &[u8]) {
     assert!(client.deposit(ID, "podre", bytes).await.is_done());
     settle().await;
     assert!(disk.flip(blob(bytes), 1, 0).unwrap());
+}
+
+/// The client's namespace, in the notation of a hash.
+fn namespace(disk: &MemoryDisk) -> Digest {
+    let marker = String::from_utf8(disk.read("volume/blobs/MARKER").unwrap()).unwrap();
+    let cluster = marker.lines().find_map(|line| line.strip_prefix("cluster = \"")).unwrap();
+    let byte = |at: usize| u8::from_str_radix(&cluster[2 * at..2 * at + 2], 16).unwrap();
+    let namespace = Namespace::of(&std::array::from_fn(byte), &ClientId::parse(ID).unwrap());
+    Digest::from_bytes(*namespace.as_bytes())
 }
 
 fn quarantined(disk: &MemoryDisk) -> usize {
@@ -125,6 +138,38 @@ fn a_new_copy_is_read_again_within_a_day() {
             sleep(DAY + LANES).await;
             assert_eq!(quarantined(&disk), usize::from(round));
         }
+    });
+}
+
+#[test]
+fn new_copies_are_read_on_from_where_that_was() {
+    let disk = MemoryDisk::new();
+    life(async {
+        let server = site(1, NEVER, DAY).start(&disk).await.unwrap();
+        let mut client = server.connect().await;
+        assert!(client.deposit(ID, "a", b"before").await.is_done());
+        assert!(client.deposit(ID, "z", b"behind").await.is_done());
+        settle().await;
+        sleep(DAY / 2).await; // the file is there
+    });
+    let disk = disk.kill();
+    for bytes in [&b"before"[..], b"behind"] {
+        assert!(disk.flip(blob(bytes), 1, 0).unwrap());
+    }
+    let written = String::from_utf8(disk.read("SCRUB").unwrap()).unwrap();
+    let begun = format!(
+        "{}\n[new]\nbegan = 3600\nmark = 9\n[new.after]\nnamespace = \"{}\"\nname = \"m\"\n",
+        written.replace("fresh = ", "fresh = 0 # "),
+        namespace(&disk)
+    );
+    write_file(&disk, Path::new("SCRUB"), begun.as_bytes()).unwrap();
+    life(async {
+        let _server = site(2, NEVER, DAY).start(&disk).await.unwrap();
+        sleep(DAY).await;
+        assert_eq!(quarantined(&disk), 1);
+        assert!(disk.read(blob(b"before")).is_ok(), "it was read already");
+        let written = String::from_utf8(disk.read("SCRUB").unwrap()).unwrap();
+        assert!(written.contains("mark = 9") && !written.contains("[new]"), "{written}");
     });
 }
 
