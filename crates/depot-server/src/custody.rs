@@ -14,7 +14,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use depot_protocol::Digest;
+use depot_protocol::{Digest, ServerName};
 use tokio::sync::Notify;
 
 use crate::catalogue::command::{Lost, Sweep};
@@ -30,6 +30,9 @@ use losses::Losses;
 
 /// How many vouched hashes are remembered before a sweep makes them forgotten: 3 MiB of memory.
 const VOUCHED_MAX: usize = 65_536;
+
+/// Of so many records of one content a command says that the copy is lost.
+const LOST_PAGE: u32 = 256;
 
 /// Something between catalogue and volume did not work. Nothing was lost by it.
 #[derive(Debug, thiserror::Error)]
@@ -224,10 +227,25 @@ impl Custody {
         let counts = move || view.counts_blob(&digest, (&asked, incarnation));
         if blocking::run(&self.seams.blocking, counts).await?? {
             tracing::warn!(blob = %digest, "this server's copy is lost; another is made");
-            let lost = Command::Lost(Lost { server, incarnation, digest });
-            self.catalogue.propose(lost).await?;
+            self.tell_all_records((server, incarnation), digest).await?;
         }
         Ok(())
+    }
+
+    async fn tell_all_records(
+        &self,
+        (server, incarnation): (ServerName, Incarnation),
+        digest: Digest,
+    ) -> Result<(), CustodyError> {
+        let mut after = None;
+        loop {
+            let (server, most) = (server.clone(), LOST_PAGE);
+            let lost = Command::Lost(Lost { server, incarnation, digest, after, most });
+            match self.catalogue.propose(lost).await?.outcome {
+                Outcome::NotedUpTo { namespace, name } => after = Some((namespace, name)),
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Seconds of this server's running time: what things expire by.
@@ -262,7 +280,7 @@ impl Custody {
 
     async fn sweep_through(
         self: &Arc<Self>,
-        server: &depot_protocol::ServerName,
+        server: &ServerName,
         orphans: BTreeSet<Digest>,
     ) -> Result<usize, CustodyError> {
         let current =

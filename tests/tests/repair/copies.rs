@@ -4,6 +4,7 @@ use depot_server::operator::Why;
 use depot_server::seams::Disk;
 use depot_server::volume::layout;
 use depot_tests::content::sha256;
+use depot_tests::headers::Deposit;
 use depot_tests::in_process::{ID, life};
 use tokio::time::sleep;
 
@@ -157,5 +158,35 @@ fn an_operator_sees_which_copies_are_missing_why_and_since_when() {
         sleep(20 * SECOND).await;
         let missing = cluster.status(0).await.missing;
         assert!(missing.len() == 20 && missing.iter().all(|copy| copy.why == Why::Found));
+    });
+}
+
+#[test]
+fn a_copy_that_thousands_of_records_have_is_lost_and_made_again() {
+    const RECORDS: usize = 2_000;
+    life(async {
+        let cluster = Cluster::of(&["a", "b", "c"]).await;
+        let bytes = b"the same in all of them".to_vec();
+        for n in 0..RECORDS {
+            let mut client = cluster.client(0).await;
+            let file = n.to_string();
+            client.send_line(Deposit::of(ID, &file, &bytes).header()).await;
+            client.send(&bytes).await;
+            assert!(client.hear().await.is_done());
+        }
+        sleep(10 * SECOND).await;
+        let path = layout::blob(&digest(&bytes));
+        let before = cluster.status(0).await.catalogue.unwrap().applied;
+        assert!(cluster.disk(0).flip(&path, 3, 3).unwrap());
+        cluster.recovers(0, "17", &bytes).await;
+        sleep(60 * SECOND).await;
+        let status = cluster.status(0).await;
+        let repair = status.repair.unwrap();
+        assert_eq!((repair.healed, repair.missing), (RECORDS as u64, 0));
+        let said = status.catalogue.unwrap().applied - before - RECORDS as u64;
+        assert!((8..20).contains(&said), "{said} commands said that it is lost");
+        for n in (0..RECORDS).step_by(100) {
+            assert_eq!(cluster.copies(0, &n.to_string()).await, 1);
+        }
     });
 }

@@ -188,42 +188,81 @@ impl Healer {
         }
     }
 
-    /// Has this server hold one copy, and the record list it.
+    /// Has this server hold one copy, and the record list it; and all others that are known to want
+    /// it: that it was read whole once does for all of them.
     async fn heal(&self, key: &Key) -> Tried {
-        match self.try_to_heal(key).await {
-            Ok(tried) => tried,
-            Err(error) => {
-                let why = telemetry::chain(&error);
-                tracing::info!(why, "a wanted copy is not to be had or not listed now");
-                Tried::Later(why)
+        match self.make(key).await {
+            Ok(Some((record, sealed))) => {
+                let listed = self.list(key, &record, &sealed).await;
+                self.list_in_others(&sealed).await;
+                tried(listed)
+            }
+            Ok(None) => Tried::Settled,
+            Err(error) => tried(Err(error)),
+        }
+    }
+
+    /// A copy for this record, if it wants one.
+    async fn make(&self, key: &Key) -> Result<Option<(Record, Sealed)>, HealError> {
+        let Some(record) = self.wanting(key).await? else { return Ok(None) };
+        let sealed = self.copy(&record).await?;
+        Ok(Some((record, sealed)))
+    }
+
+    /// The record, if it wants a copy here. Where others have made the copies meanwhile, this server
+    /// leaves it.
+    async fn wanting(&self, key: &Key) -> Result<Option<Record>, HealError> {
+        let (record, servers) = self.record(key).await?;
+        let Some(record) = record.filter(|record| record.wants(&self.me)) else { return Ok(None) };
+        if !others_suffice(&record, &servers, (&self.me, &self.courier.transfer)) {
+            return Ok(Some(record));
+        }
+        let (namespace, name) = key;
+        match leave(&self.courier.custody, (namespace, name), &record).await? {
+            true => Ok(None),
+            false => Err(HealError::Needed),
+        }
+    }
+
+    /// Has a record list this server's copy.
+    async fn list(&self, key: &Key, record: &Record, sealed: &Sealed) -> Result<(), HealError> {
+        let (namespace, name) = key.clone();
+        let (digest, size) = (record.digest, record.size.get());
+        let file = File { namespace, name, digest, size };
+        let custody = &self.courier.custody;
+        match self.courier.add_copy(&file, record.version, custody.receipt(sealed)).await? {
+            Added::Listed => {
+                tracing::info!(blob = %digest, "a wanted copy is here");
+                self.healed.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+            Added::Needless => {
+                custody.let_go(digest);
+                Err(HealError::Needless)
             }
         }
     }
 
-    async fn try_to_heal(&self, key: &Key) -> Result<Tried, HealError> {
-        let (namespace, name) = key;
-        let (record, servers) = self.record(key).await?;
-        let Some(record) = record.filter(|record| record.wants(&self.me)) else {
-            return Ok(Tried::Settled);
-        };
-        let custody = &self.courier.custody;
-        if others_suffice(&record, &servers, (&self.me, &self.courier.transfer)) {
-            // Others have made the copies meanwhile.
-            return Ok(match leave(custody, (namespace, name), &record).await? {
-                true => Tried::Settled,
-                false => Tried::Later("the record needs it after all".into()),
-            });
+    async fn list_in_others(&self, sealed: &Sealed) {
+        let (digest, mut after) = (sealed.digest(), None);
+        loop {
+            let same = self.wanted().begin_same(&digest, after.as_ref());
+            let Some(key) = same else { return };
+            let listed = self.list_in_other(&key, sealed).await;
+            self.wanted().end(key.clone(), tried(listed));
+            after = Some(key);
         }
-        let (digest, size) = (record.digest, record.size.get());
-        let receipt = custody.receipt(&self.copy(&record).await?);
-        let file = File { namespace: *namespace, name: name.clone(), digest, size };
-        let added = self.courier.add_copy(&file, record.version, receipt).await?;
-        tracing::info!(blob = %digest, ?added, "a wanted copy is here");
-        self.healed.fetch_add(1, Ordering::Relaxed);
-        if added == Added::Needless {
-            custody.let_go(digest);
+    }
+
+    async fn list_in_other(&self, key: &Key, sealed: &Sealed) -> Result<(), HealError> {
+        let record = self.wanting(key).await?;
+        match record {
+            Some(record) if record.digest == sealed.digest() => {
+                self.list(key, &record, sealed).await
+            }
+            Some(_) => Err(HealError::Needless),
+            None => Ok(()),
         }
-        Ok(Tried::Settled)
     }
 
     /// This server's copy: one that is here already (a lane brought it, or another record has it),
@@ -267,6 +306,18 @@ impl Healer {
     }
 }
 
+/// Whatever failed is tried again, and settled then if nobody wants it any more.
+fn tried(done: Result<(), HealError>) -> Tried {
+    match done {
+        Ok(()) => Tried::Settled,
+        Err(error) => {
+            let why = telemetry::chain(&error);
+            tracing::info!(why, "a wanted copy is not here or not listed now");
+            Tried::Later(why)
+        }
+    }
+}
+
 /// A wanted copy is not here.
 #[derive(Debug, thiserror::Error)]
 enum HealError {
@@ -282,4 +333,8 @@ enum HealError {
     Arriving,
     #[error("it was fetched, and the disk does not give it back as it was")]
     Bad,
+    #[error("others have copies, and this one is needed all the same")]
+    Needed,
+    #[error("the copy went again, or the record has another content now")]
+    Needless,
 }

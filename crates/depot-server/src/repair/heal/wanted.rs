@@ -117,9 +117,10 @@ impl Wanted {
         }
     }
 
-    /// The one that is due first, of those that are not being fetched.
+    /// The one that is due first, of those whose content is not being fetched, for whatever file.
     pub(super) fn first(&self) -> Option<(Key, Due)> {
-        let idle = self.files.iter().filter(|(key, _)| !self.running.contains_key(*key));
+        let fetched = |digest| self.running.values().any(|due| due.digest == digest);
+        let idle = self.files.iter().filter(|(_, due)| !fetched(due.digest));
         let first = idle.min_by_key(|(_, due)| due.at);
         first.map(|(key, due)| (key.clone(), due.clone()))
     }
@@ -129,6 +130,17 @@ impl Wanted {
         if let Some(due) = self.files.remove(key) {
             self.running.insert(key.clone(), due);
         }
+    }
+
+    /// The first one behind `after` (none: of all) that waits for a content which was made meanwhile
+    /// for another file.
+    pub(super) fn begin_same(&mut self, digest: &Digest, after: Option<&Key>) -> Option<Key> {
+        let same = |(key, due): &(&Key, &Due)| {
+            due.digest == *digest && Some(*key) > after && !self.running.contains_key(*key)
+        };
+        let key = self.files.iter().find(same)?.0.clone();
+        self.begin(&key);
+        Some(key)
     }
 
     /// It was tried.
@@ -186,6 +198,24 @@ mod tests {
         wanted.begin(&key("a"));
         wanted.end(key("a"), Tried::Settled);
         assert_eq!(wanted.count(), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_content_is_fetched_once_for_all_files_that_wait_for_it() {
+        let mut wanted = Wanted::default();
+        for (name, content) in [("a", 1), ("b", 1), ("c", 2), ("d", 1)] {
+            wanted.add(key(name), due(content));
+        }
+        wanted.begin(&key("b"));
+        assert_eq!(wanted.first().unwrap().0, key("c"));
+        let one = Digest::from_bytes([1; 32]);
+        assert_eq!(wanted.begin_same(&one, None), Some(key("a")));
+        wanted.end(key("a"), Tried::Later("not now".into()));
+        assert_eq!(wanted.begin_same(&one, Some(&key("a"))), Some(key("d")));
+        wanted.end(key("d"), Tried::Settled);
+        assert_eq!(wanted.begin_same(&one, Some(&key("d"))), None);
+        wanted.end(key("b"), Tried::Settled);
+        assert_eq!(wanted.count(), (2, 0), "one is another content, one has failed");
     }
 
     #[tokio::test(start_paused = true)]
