@@ -164,11 +164,22 @@ impl Custody {
     /// quarantine, and the catalogue hears of it. Blocks.
     pub fn judge(&self, digest: Digest) -> io::Result<Verdict> {
         let verdict = self.volume.condemn(&digest)?;
+        match verdict {
+            Verdict::Unreadable => {} // in a suspect volume the scrub judges
+            verdict => self.conclude(digest, verdict),
+        }
+        Ok(verdict)
+    }
+
+    /// A pass over everything found a copy that can't be read among most that can. Blocks.
+    pub fn set_aside(&self, digest: Digest) -> io::Result<Verdict> {
+        let verdict = self.volume.set_aside(&digest)?;
         self.conclude(digest, verdict);
         Ok(verdict)
     }
 
-    /// The same for one that was read up to `at` and was bad there. Blocks.
+    /// A copy was read whole (by the scrub, by the healer) up to `at` and was bad there: what it is,
+    /// with all that follows from it. Blocks.
     pub fn condemn_at(&self, digest: Digest, at: u64) -> io::Result<Verdict> {
         let verdict = self.volume.condemn_at(&digest, at)?;
         self.conclude(digest, verdict);
@@ -178,7 +189,7 @@ impl Custody {
     fn conclude(&self, digest: Digest, verdict: Verdict) {
         match verdict {
             Verdict::Good => {}
-            Verdict::Bad => self.lost(digest, Loss::Bad),
+            Verdict::Bad | Verdict::Unreadable => self.lost(digest, Loss::Bad),
             Verdict::Absent => self.lost(digest, Loss::Gone),
         }
     }

@@ -29,7 +29,7 @@ use crate::operator::{BadCopy, ScrubStatus};
 use crate::seams::{Disk, Seams, blocking};
 use crate::tasks::Tasks;
 use crate::telemetry;
-use crate::volume::Verdict;
+use crate::volume::{MANY, Verdict};
 use position::{NewCopies, Position};
 
 /// How long after a pass that did not end well the next one begins.
@@ -39,6 +39,8 @@ const PAGE: usize = 1024;
 /// Lanes of a deposit that was answered may bring their copies for this long: it passes between
 /// the moment up to which records are taken for new, and reading what they list.
 const LANES: Duration = Duration::from_secs(600);
+/// Of so many copies one may be unreadable; where more are, it is the disk.
+const SHARE: usize = 4;
 /// So many of the bad copies that were found are shown.
 const SHOWN: usize = 8;
 
@@ -144,7 +146,7 @@ impl Scrubber {
                 continue; // the two clocks may differ by a little
             }
             let mut pace = Pace::gentle();
-            self.shard(shard, after, &mut pace, |digest| {
+            self.shard(shard, after, &mut pace, |digest, _| {
                 self.state().position.after = Some(digest);
             })
             .await;
@@ -256,11 +258,18 @@ impl Scrubber {
     async fn pass(&self) -> bool {
         let faults = self.custody.volume.faults();
         tracing::info!("reading every copy again");
-        let mut failed = 0;
+        let (mut failed, mut read, mut unreadable) = (0, 0, Vec::new());
         for shard in 0..=u8::MAX {
             self.state().pass = Some(shard);
-            failed += self.shard(shard, None, &mut Pace::Full, |_| {}).await;
+            let note = |digest, verdict| {
+                read += 1;
+                if verdict == Some(Verdict::Unreadable) {
+                    unreadable.push(digest);
+                }
+            };
+            failed += self.shard(shard, None, &mut Pace::Full, note).await;
         }
+        self.judge_unreadable(read, unreadable).await;
         reconcile::once(&self.custody, &self.seams).await;
         if failed > 0 {
             tracing::error!(failed, "not every copy is good and can be read");
@@ -268,6 +277,31 @@ impl Scrubber {
         }
         tracing::info!("every copy was read and is good");
         faults == 0 || self.absolve(faults).await
+    }
+
+    /// Copies that can't be read go into quarantine, so that the next pass can be a good one; but not
+    /// where they are so many that it is the disk. Those stay, and are not counted.
+    async fn judge_unreadable(&self, read: usize, unreadable: Vec<Digest>) {
+        let many = unreadable.len();
+        if many > MANY && many * SHARE > read {
+            tracing::error!(
+                many,
+                read,
+                "the disk does not give these copies: nothing is set aside"
+            );
+            return;
+        }
+        for digest in unreadable {
+            let custody = Arc::clone(&self.custody);
+            let aside = move || custody.set_aside(digest);
+            match blocking::run(&self.seams.blocking, aside).await {
+                Ok(Ok(verdict)) => self.note(digest, verdict),
+                Ok(Err(error)) => {
+                    tracing::error!(blob = %digest, %error, "cannot set aside a copy")
+                }
+                Err(_lost) => return,
+            }
+        }
     }
 
     /// The disk has shown that it works: the volume takes payloads again.
@@ -297,7 +331,7 @@ impl Scrubber {
         shard: u8,
         after: Option<Digest>,
         pace: &mut Pace,
-        done: impl Fn(Digest),
+        mut done: impl FnMut(Digest, Option<Verdict>),
     ) -> usize {
         let volume = Arc::clone(&self.custody.volume);
         let list = blocking::run(&self.seams.blocking, move || volume.shard(shard)).await;
@@ -315,7 +349,7 @@ impl Scrubber {
         for digest in digests {
             let verdict = self.read(digest, pace).await;
             failed += usize::from(!matches!(verdict, Some(Verdict::Good | Verdict::Absent)));
-            done(digest);
+            done(digest, verdict);
         }
         failed
     }
@@ -324,11 +358,8 @@ impl Scrubber {
     async fn read(&self, digest: Digest, pace: &mut Pace) -> Option<Verdict> {
         match read(&self.custody, &self.seams, digest, pace).await {
             Ok(verdict) => {
-                let mut state = self.state();
-                state.read += u64::from(verdict != Verdict::Absent);
-                if verdict == Verdict::Bad {
-                    state.note(digest, self.custody.now());
-                }
+                self.state().read += u64::from(verdict != Verdict::Absent);
+                self.note(digest, verdict);
                 Some(verdict)
             }
             Err(error) => {
@@ -336,6 +367,12 @@ impl Scrubber {
                 tracing::error!(blob = %digest, error, "the scrub cannot read a copy");
                 None
             }
+        }
+    }
+
+    fn note(&self, digest: Digest, verdict: Verdict) {
+        if verdict == Verdict::Bad {
+            self.state().note(digest, self.custody.now());
         }
     }
 
