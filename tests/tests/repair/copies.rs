@@ -6,6 +6,7 @@ use depot_server::volume::layout;
 use depot_tests::content::sha256;
 use depot_tests::headers::Deposit;
 use depot_tests::in_process::{ID, life};
+use depot_tests::twins::memory_disk::{Errno, Fault, Op};
 use tokio::time::sleep;
 
 use crate::cluster::{Cluster, SECOND, digest};
@@ -189,4 +190,84 @@ fn a_copy_that_thousands_of_records_have_is_lost_and_made_again() {
             assert_eq!(cluster.copies(0, &n.to_string()).await, 1);
         }
     });
+}
+
+#[test]
+fn a_copy_that_a_lane_finds_bad_as_it_reads_it_back_is_made_again() {
+    life(async {
+        let cluster = Cluster::of(&FIVE).await;
+        let bytes = cluster.deposit(0, "file", 300_000, 1).await;
+        cluster.until_holders(&bytes, 2).await;
+        assert!(cluster.disk(0).flip(layout::blob(&digest(&bytes)), 150_000, 3).unwrap());
+        // Its footer is good: this server vouches for it, and sends it to those that are to have one.
+        let held = Deposit::of(ID, "file", &bytes).replicas(3).offset(bytes.len());
+        let mut client = cluster.client(0).await;
+        client.send_line(held.header()).await;
+        assert_eq!(client.hear().await.error(), Some("copias_insuficientes"));
+        sleep(SECOND).await;
+        assert_eq!(quarantined(&cluster, 0), 1);
+        cluster.until_copies("file", &bytes, 1).await;
+        assert_eq!(cluster.status(0).await.repair.unwrap().healed, 1);
+        client.send_line(held.header()).await;
+        assert!(client.hear().await.is_done());
+        cluster.until_copies("file", &bytes, 3).await;
+    });
+}
+
+#[test]
+fn a_copy_that_a_peer_finds_bad_as_it_fetches_it_is_made_again() {
+    life(async {
+        let mut cluster = Cluster::of(&["a", "b", "c"]).await;
+        let bytes = cluster.deposit(0, "file", 300_000, 2).await;
+        cluster.until_holders(&bytes, 3).await;
+        let path = layout::blob(&digest(&bytes));
+        // The third one has lost its copy, and asks the first one in the record for another.
+        cluster.stop(2).await;
+        cluster.disk(2).remove_file(&path).unwrap();
+        assert!(cluster.disk(0).flip(&path, 150_000, 3).unwrap());
+        cluster.start(2).await;
+        sleep(20 * SECOND).await;
+        assert_eq!(quarantined(&cluster, 0), 1);
+        cluster.until_copies("file", &bytes, 2).await;
+        for at in [0, 2] {
+            assert_eq!(cluster.status(at).await.repair.unwrap().healed, 1);
+        }
+    });
+}
+
+#[test]
+fn what_a_disk_did_not_give_counts_again_when_it_does() {
+    const FILES: usize = 40;
+    life(async {
+        let cluster = Cluster::of(&["a", "b", "c"]).await;
+        let mut files = Vec::new();
+        for n in 0..FILES {
+            let file = format!("{n} file");
+            files.push((cluster.deposit(0, &file, 1_000 + n, 2).await, file));
+        }
+        sleep(5 * SECOND).await;
+        let dead = Fault::at(1, Errno::EIO).of(Op::Read).under("volume/blobs").for_ever();
+        cluster.disk(0).inject(dead);
+        for (bytes, file) in &files {
+            cluster.recovers(0, file, bytes).await;
+        }
+        sleep(100 * SECOND).await;
+        let aside = quarantined(&cluster, 0);
+        assert!(aside < 16 && cluster.status(0).await.suspect, "{aside}");
+        for (_, file) in &files {
+            assert_eq!(cluster.copies(1, file).await, 1, "nobody counts on that disk");
+        }
+        cluster.disk(0).clear_faults();
+        sleep(1_500 * SECOND).await;
+        assert!(!cluster.status(0).await.suspect);
+        for (bytes, file) in &files {
+            cluster.until_copies(file, bytes, 2).await;
+        }
+        assert_eq!(cluster.status(0).await.repair.unwrap().healed, FILES as u64);
+        assert_eq!(quarantined(&cluster, 0), aside);
+    });
+}
+
+fn quarantined(cluster: &Cluster, at: usize) -> usize {
+    cluster.disk(at).list(&layout::quarantine()).unwrap().len()
 }
