@@ -52,7 +52,7 @@ mod walk;
 use async_trait::async_trait;
 
 pub use command::{Applied, Command, Outcome};
-pub use events::Event;
+pub use events::{Cause, Event};
 pub use fault::StoreError;
 pub use raft::{LogLimits, RaftCatalogue, StartError};
 pub use record::{

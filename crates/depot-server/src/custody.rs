@@ -7,12 +7,14 @@
 //! receipt was given for it under n + 1. Whoever holds an older receipt must ask again, and is
 //! either heard before the trashing (and the blob stays) or finds it gone. No clock decides.
 
+mod losses;
+
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use depot_protocol::Digest;
+use depot_protocol::{Digest, ServerName};
 use tokio::sync::Notify;
 
 use crate::catalogue::command::{Lost, Sweep};
@@ -23,9 +25,14 @@ use crate::catalogue::{
 use crate::home::Home;
 use crate::seams::{Seams, blocking};
 use crate::volume::{BlobError, Sealed, Staging, Verdict, Volume, VolumeError, layout};
+pub use losses::Loss;
+use losses::Losses;
 
 /// How many vouched hashes are remembered before a sweep makes them forgotten: 3 MiB of memory.
 const VOUCHED_MAX: usize = 65_536;
+
+/// Of so many records of one content a command says that the copy is lost.
+const LOST_PAGE: u32 = 256;
 
 /// Something between catalogue and volume did not work. Nothing was lost by it.
 #[derive(Debug, thiserror::Error)]
@@ -61,8 +68,8 @@ pub struct Custody {
     orphans: Mutex<BTreeSet<Digest>>,
     /// Wakes the sweeper.
     pub orphaned: Notify,
-    /// Copies that are bad or gone, and of which the catalogue is not told yet.
-    lost: Mutex<BTreeSet<Digest>>,
+    /// Copies that are bad or gone.
+    losses: Mutex<Losses>,
     /// Wakes who tells it.
     pub lost_any: Notify,
     /// One sweep at a time.
@@ -87,7 +94,7 @@ impl Custody {
             trash,
             orphans: Mutex::default(),
             orphaned: Notify::new(),
-            lost: Mutex::default(),
+            losses: Mutex::default(),
             lost_any: Notify::new(),
             sweeping: tokio::sync::Mutex::default(),
         }
@@ -157,11 +164,22 @@ impl Custody {
     /// quarantine, and the catalogue hears of it. Blocks.
     pub fn judge(&self, digest: Digest) -> io::Result<Verdict> {
         let verdict = self.volume.condemn(&digest)?;
+        match verdict {
+            Verdict::Unreadable => {} // in a suspect volume the scrub judges
+            verdict => self.conclude(digest, verdict),
+        }
+        Ok(verdict)
+    }
+
+    /// A pass over everything found a copy that can't be read among most that can. Blocks.
+    pub fn set_aside(&self, digest: Digest) -> io::Result<Verdict> {
+        let verdict = self.volume.set_aside(&digest)?;
         self.conclude(digest, verdict);
         Ok(verdict)
     }
 
-    /// The same for one that was read up to `at` and was bad there. Blocks.
+    /// A copy was read whole (by the scrub, by the healer) up to `at` and was bad there: what it is,
+    /// with all that follows from it. Blocks.
     pub fn condemn_at(&self, digest: Digest, at: u64) -> io::Result<Verdict> {
         let verdict = self.volume.condemn_at(&digest, at)?;
         self.conclude(digest, verdict);
@@ -171,25 +189,39 @@ impl Custody {
     fn conclude(&self, digest: Digest, verdict: Verdict) {
         match verdict {
             Verdict::Good => {}
-            Verdict::Bad | Verdict::Absent => self.lost(digest),
+            Verdict::Bad | Verdict::Unreadable => self.lost(digest, Loss::Bad),
+            Verdict::Absent => self.lost(digest, Loss::Gone),
         }
     }
 
     /// This server's copy is bad, or not here: whoever runs `repair::lost` tells the catalogue, as
     /// often as it takes, if any record counts it. Where it is said of a copy that is good after all,
     /// that copy does not count until the healer has read it.
-    pub fn lost(&self, digest: Digest) {
-        self.lost.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+    pub fn lost(&self, digest: Digest, loss: Loss) {
+        self.losses().add(digest, loss);
         self.lost_any.notify_one();
+    }
+
+    /// How this server's copy was lost, if it was and there is none again, as far as is remembered.
+    pub fn loss(&self, digest: &Digest) -> Option<Loss> {
+        self.losses().of(digest)
+    }
+
+    /// There is a copy again, or none is wanted here any more.
+    pub fn forget_loss(&self, digest: &Digest) {
+        self.losses().forget(digest);
+    }
+
+    fn losses(&self) -> MutexGuard<'_, Losses> {
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells the catalogue of one copy that was lost. `None`: there was none to tell of.
     pub async fn tell_lost(self: &Arc<Self>) -> Option<Result<Digest, CustodyError>> {
-        let first = self.lost.lock().unwrap_or_else(PoisonError::into_inner).pop_first();
-        let digest = first?;
+        let digest = self.losses().take()?;
         let told = self.tell_lost_copy(digest).await;
         if told.is_err() {
-            self.lost(digest);
+            self.losses().put_back(digest);
         }
         Some(told.map(|()| digest))
     }
@@ -206,10 +238,25 @@ impl Custody {
         let counts = move || view.counts_blob(&digest, (&asked, incarnation));
         if blocking::run(&self.seams.blocking, counts).await?? {
             tracing::warn!(blob = %digest, "this server's copy is lost; another is made");
-            let lost = Command::Lost(Lost { server, incarnation, digest });
-            self.catalogue.propose(lost).await?;
+            self.tell_all_records((server, incarnation), digest).await?;
         }
         Ok(())
+    }
+
+    async fn tell_all_records(
+        &self,
+        (server, incarnation): (ServerName, Incarnation),
+        digest: Digest,
+    ) -> Result<(), CustodyError> {
+        let mut after = None;
+        loop {
+            let (server, most) = (server.clone(), LOST_PAGE);
+            let lost = Command::Lost(Lost { server, incarnation, digest, after, most });
+            match self.catalogue.propose(lost).await?.outcome {
+                Outcome::NotedUpTo { namespace, name } => after = Some((namespace, name)),
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Seconds of this server's running time: what things expire by.
@@ -244,7 +291,7 @@ impl Custody {
 
     async fn sweep_through(
         self: &Arc<Self>,
-        server: &depot_protocol::ServerName,
+        server: &ServerName,
         orphans: BTreeSet<Digest>,
     ) -> Result<usize, CustodyError> {
         let current =

@@ -6,6 +6,7 @@
 //! PEERS                how often each of the other servers was started, as it was met
 //! ABORTS               when the server ended itself after a fault
 //! SCRUB                how far the copies were read again
+//! PLAN                 how far the records were looked at for copies that they lack
 //! catalogue/MARKER     whose catalogue this is; beside it the catalogue itself
 //! volume/blobs/MARKER  whose blobs these are, the start number, the running time
 //! ```
@@ -31,7 +32,7 @@ const MARKER_MAX: u64 = 4096;
 /// What a depot's folder is made of.
 const HALVES: [&str; 2] = ["catalogue", "volume"];
 /// What else may lie in it, and, the last one, in the root of any file system.
-const FILES: [&str; 10] = [
+const FILES: [&str; 12] = [
     "LOCK",
     "FOUNDING",
     "FOUNDING.new",
@@ -41,6 +42,8 @@ const FILES: [&str; 10] = [
     "PEERS.new",
     "SCRUB",
     "SCRUB.new",
+    "PLAN",
+    "PLAN.new",
     "lost+found",
 ];
 

@@ -84,6 +84,41 @@ pub struct Status {
     pub repair: Option<RepairStatus>,
     /// How far its copies were read again; none while it waits.
     pub scrub: Option<ScrubStatus>,
+    /// Of the copies that it shall have and has not, those that are known for the longest time: at
+    /// most 20.
+    pub missing: Vec<MissingCopy>,
+}
+
+/// A copy that a server shall have and has not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingCopy {
+    /// Its hash.
+    pub digest: String,
+    /// Why it shall have it.
+    pub why: Why,
+    /// For how many seconds it knows that.
+    pub since: u64,
+    /// Whether it fetches it now.
+    pub running: bool,
+    /// How often it has tried in vain.
+    pub attempts: u32,
+    /// Why the last time; at most 200 bytes.
+    pub failure: Option<String>,
+}
+
+/// Why a server shall have a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Why {
+    /// A deposit, or a change of its replicas, wanted it and did not bring it.
+    Deposit,
+    /// Too few copies of others count: servers are away, or lost theirs.
+    Lacking,
+    /// The copy that was here was bad.
+    Bad,
+    /// The copy that was here is gone.
+    Gone,
+    /// A record wanted it when all were looked at.
+    Found,
 }
 
 /// What a server does for copies.

@@ -8,6 +8,7 @@
 
 pub mod heal;
 pub mod housekeeping;
+mod kept;
 pub mod lost;
 pub mod plan;
 mod reading;
@@ -18,6 +19,7 @@ pub mod sweep;
 pub mod watch;
 
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
 use tokio::sync::{Notify, mpsc};
@@ -26,10 +28,12 @@ use crate::catalogue::Event;
 use crate::cluster::Links;
 use crate::cluster::members::Members;
 use crate::config::ClusterSettings;
+use crate::seams::{Disk, blocking};
 use crate::tasks::Tasks;
 use crate::transfer::Courier;
 use heal::Healer;
-use plan::Planner;
+use kept::Keeper;
+use plan::{Place, Planner};
 use surplus::Surplus;
 use watch::{Sight, Watch};
 
@@ -43,14 +47,21 @@ pub struct Repair {
 }
 
 impl Repair {
-    /// Begins, and goes on until the server stops.
-    pub fn start(
+    /// Begins where it was, and goes on until the server stops.
+    ///
+    /// # Errors
+    /// The server is going down.
+    pub async fn start(
         courier: &Courier,
         members: &Arc<Members>,
         links: &Arc<Links>,
         settings: &ClusterSettings,
+        disk: &Arc<dyn Disk>,
         tasks: &Tasks,
-    ) -> Arc<Self> {
+    ) -> Result<Arc<Self>, blocking::Lost> {
+        let (disk, seams) = (Arc::clone(disk), courier.seams.clone());
+        let load = move || Keeper::<Place>::load(disk, &seams);
+        let (keeper, place) = blocking::run(&courier.seams.blocking, load).await?;
         let custody = &courier.custody;
         let sight = Sight { links: Arc::clone(links), seams: courier.seams.clone() };
         let healer = Healer::new(courier.clone(), members.me().clone());
@@ -63,6 +74,8 @@ impl Repair {
             settings: settings.clone(),
             wake: Notify::new(),
             lacking: AtomicU64::new(0),
+            place: Mutex::new(place.unwrap_or_default()),
+            keeper,
         });
         let watch = Watch {
             custody: Arc::clone(custody),
@@ -75,12 +88,14 @@ impl Repair {
         tasks.spawn(Arc::clone(&planner).run(links.changes(), tasks.clone()));
         tasks.spawn(Arc::clone(&surplus).run(links.changes(), tasks.clone()));
         tasks.spawn(watch.run(tasks.clone()));
-        Arc::new(Repair { healer, planner, surplus })
+        Ok(Arc::new(Repair { healer, planner, surplus }))
     }
 
     fn hear(&self, event: Event) {
         match event {
-            Event::Wanted { namespace, name } => self.healer.want(namespace, name),
+            Event::Wanted { namespace, name, digest, cause } => {
+                self.healer.want((namespace, name), digest, cause);
+            }
             Event::Surplus { namespace, name } => self.surplus.look_at(namespace, name),
             Event::Servers => {
                 self.planner.look();

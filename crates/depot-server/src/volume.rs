@@ -7,8 +7,8 @@
 //!
 //! Everything here blocks: call it through the `Blocking` seam.
 //!
-//! **After a disk fault** (any error of a write, sync, close or rename but a full disk) the volume
-//! is *suspect*: it takes no more payloads until a scrub has read all of it and found it good. A
+//! **After a disk fault** (any error of a write, sync, close or rename but a full disk; many copies
+//! that can't be read) the volume is *suspect*: it takes no more payloads until a scrub has read all of it and found it good. A
 //! failed sync is never tried again: the kernel has dropped what it could not write.
 
 pub mod blob;
@@ -19,21 +19,22 @@ mod staged;
 mod staging;
 mod trash;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use depot_protocol::Digest;
 use tokio::sync::Notify;
 
 use crate::config::VolumeSettings;
 use crate::seams::disk::{self, Disk, Kind, OpenMode};
-use crate::seams::{Entropy, Seams};
+use crate::seams::{Clock, Entropy, Seams};
 
 pub use blob::{Blob, BlobError};
-pub use check::{Check, Verdict};
+pub use check::{Check, MANY, Verdict};
 pub use parts::{PartKey, Parts};
 pub use staged::StagedReader;
 pub use staging::{Complete, Seal, Sealed, Staging};
@@ -69,6 +70,7 @@ pub enum VolumeError {
 pub struct Volume {
     disk: Arc<dyn Disk>,
     entropy: Arc<dyn Entropy>,
+    clock: Arc<dyn Clock>,
     settings: VolumeSettings,
     /// How many disk faults there were; the volume is suspect while there are any.
     faults: AtomicU64,
@@ -80,6 +82,8 @@ pub struct Volume {
     given: Mutex<Given>,
     parts: Mutex<Parts>,
     trash: Mutex<Trash>,
+    /// When copies were set aside of late because the disk did not give them.
+    unread: Mutex<VecDeque<Duration>>,
 }
 
 /// Which hashes this server has vouched for under its current sweep number: a blob in this set
@@ -128,6 +132,7 @@ impl Volume {
         let volume = Volume {
             disk,
             entropy: Arc::clone(&seams.entropy),
+            clock: Arc::clone(&seams.clock),
             settings,
             faults: AtomicU64::new(faults),
             became_suspect: Notify::new(),
@@ -135,6 +140,7 @@ impl Volume {
             given: Mutex::default(),
             parts: Mutex::new(parts),
             trash: Mutex::new(trash),
+            unread: Mutex::default(),
         };
         if faults > 0 {
             tracing::warn!("the volume had a disk fault: read-only until a scrub has passed");

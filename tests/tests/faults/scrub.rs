@@ -1,8 +1,13 @@
 //! Copies that rot where nobody reads them: found by reading all of them again, in their time. A day
 //! is an hour here.
 
+use std::path::Path;
 use std::time::Duration;
 
+use depot_protocol::{ClientId, Digest};
+use depot_server::catalogue::Namespace;
+use depot_server::volume::write_file;
+use depot_tests::Recovered;
 use depot_tests::content::sha256;
 use depot_tests::in_process::{ID, Server, Site, life, settle};
 use depot_tests::twins::memory_disk::{Errno, Fault, MemoryDisk, Op};
@@ -43,6 +48,15 @@ async fn rots(server: &Server, disk: &MemoryDisk, bytes: &[u8]) {
     assert!(client.deposit(ID, "podre", bytes).await.is_done());
     settle().await;
     assert!(disk.flip(blob(bytes), 1, 0).unwrap());
+}
+
+/// The client's namespace, in the notation of a hash.
+fn namespace(disk: &MemoryDisk) -> Digest {
+    let marker = String::from_utf8(disk.read("volume/blobs/MARKER").unwrap()).unwrap();
+    let cluster = marker.lines().find_map(|line| line.strip_prefix("cluster = \"")).unwrap();
+    let byte = |at: usize| u8::from_str_radix(&cluster[2 * at..2 * at + 2], 16).unwrap();
+    let namespace = Namespace::of(&std::array::from_fn(byte), &ClientId::parse(ID).unwrap());
+    Digest::from_bytes(*namespace.as_bytes())
 }
 
 fn quarantined(disk: &MemoryDisk) -> usize {
@@ -129,6 +143,38 @@ fn a_new_copy_is_read_again_within_a_day() {
 }
 
 #[test]
+fn new_copies_are_read_on_from_where_that_was() {
+    let disk = MemoryDisk::new();
+    life(async {
+        let server = site(1, NEVER, DAY).start(&disk).await.unwrap();
+        let mut client = server.connect().await;
+        assert!(client.deposit(ID, "a", b"before").await.is_done());
+        assert!(client.deposit(ID, "z", b"behind").await.is_done());
+        settle().await;
+        sleep(DAY / 2).await; // the file is there
+    });
+    let disk = disk.kill();
+    for bytes in [&b"before"[..], b"behind"] {
+        assert!(disk.flip(blob(bytes), 1, 0).unwrap());
+    }
+    let written = String::from_utf8(disk.read("SCRUB").unwrap()).unwrap();
+    let begun = format!(
+        "{}\n[new]\nbegan = 3600\nmark = 9\n[new.after]\nnamespace = \"{}\"\nname = \"m\"\n",
+        written.replace("fresh = ", "fresh = 0 # "),
+        namespace(&disk)
+    );
+    write_file(&disk, Path::new("SCRUB"), begun.as_bytes()).unwrap();
+    life(async {
+        let _server = site(2, NEVER, DAY).start(&disk).await.unwrap();
+        sleep(DAY).await;
+        assert_eq!(quarantined(&disk), 1);
+        assert!(disk.read(blob(b"before")).is_ok(), "it was read already");
+        let written = String::from_utf8(disk.read("SCRUB").unwrap()).unwrap();
+        assert!(written.contains("mark = 9") && !written.contains("[new]"), "{written}");
+    });
+}
+
+#[test]
 fn a_copy_that_was_read_as_new_is_left_to_its_round() {
     let (disk, bytes) = (MemoryDisk::new(), late());
     life(async {
@@ -177,5 +223,80 @@ fn a_bad_copy_that_cannot_be_put_aside_makes_the_volume_suspect_until_it_can() {
         assert_eq!(quarantined(&disk), 1);
         let mut client = server.connect().await;
         assert!(client.deposit(ID, "novo", b"now").await.is_done());
+    });
+}
+
+/// Deposits so many files; their bytes.
+async fn deposits(server: &Server, files: usize) -> Vec<Vec<u8>> {
+    let mut client = server.connect().await;
+    let mut all = Vec::new();
+    for n in 0..files {
+        let bytes = format!("bytes of {n}").into_bytes();
+        assert!(client.deposit(ID, &n.to_string(), &bytes).await.is_done());
+        all.push(bytes);
+    }
+    settle().await;
+    all
+}
+
+async fn is_read_only(server: &Server) -> bool {
+    let answer = server.connect().await.deposit(ID, "novo", b"new").await;
+    answer.error() == Some("servidor_indisponivel")
+}
+
+#[test]
+fn a_disk_that_gives_nothing_is_suspect_and_keeps_its_copies() {
+    let disk = MemoryDisk::new();
+    life(async {
+        let server = site(1, NEVER, NEVER).start(&disk).await.unwrap();
+        let files = deposits(&server, 60).await;
+        disk.inject(Fault::at(1, Errno::EIO).of(Op::Read).under("volume/blobs").for_ever());
+        for n in 0..files.len() {
+            let mut client = server.connect().await;
+            assert_eq!(refused(&mut client, &n.to_string()).await, "copia_indisponivel");
+        }
+        settle().await;
+        let aside = quarantined(&disk);
+        assert!((1..16).contains(&aside), "{aside} copies were taken away");
+        assert!(is_read_only(&server).await);
+        sleep(5 * Duration::from_secs(601)).await;
+        assert_eq!(quarantined(&disk), aside, "nor does the scrub take them");
+        assert!(is_read_only(&server).await);
+        disk.clear_faults();
+        sleep(2 * Duration::from_secs(601)).await;
+        assert!(!is_read_only(&server).await);
+        let mut whole = 0;
+        for (n, bytes) in files.iter().enumerate() {
+            let mut client = server.connect().await;
+            match client.recover(ID, &n.to_string()).await {
+                Recovered::Whole(read) => whole += usize::from(read == *bytes),
+                other => assert!(matches!(other, Recovered::Refused(_)), "{other:?}"),
+            }
+        }
+        assert_eq!(whole, files.len() - aside);
+    });
+}
+
+#[test]
+fn bad_spots_under_many_copies_are_set_aside_by_the_scrub_when_most_others_are_good() {
+    let disk = MemoryDisk::new();
+    life(async {
+        let server = site(1, NEVER, NEVER).start(&disk).await.unwrap();
+        let files = deposits(&server, 100).await;
+        for bytes in &files[..20] {
+            disk.inject(Fault::at(1, Errno::EIO).of(Op::Read).under(blob(bytes)).for_ever());
+        }
+        for n in 0..20 {
+            let mut client = server.connect().await;
+            assert_eq!(refused(&mut client, &n.to_string()).await, "copia_indisponivel");
+        }
+        assert!(is_read_only(&server).await);
+        sleep(2 * Duration::from_secs(601)).await;
+        assert_eq!(quarantined(&disk), 20);
+        assert!(!is_read_only(&server).await);
+        for (n, bytes) in files.iter().enumerate().skip(20) {
+            let mut client = server.connect().await;
+            is_whole(client.recover(ID, &n.to_string()).await, bytes);
+        }
     });
 }

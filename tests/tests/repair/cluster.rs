@@ -30,7 +30,7 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const REPAIR_AFTER: Duration = Duration::from_secs(60);
 /// Within this time of its cause a repair is done here: a look each second, and small files.
 const REPAIRED: Duration = Duration::from_secs(30);
-const CLUSTER: [u8; 16] = [7; 16];
+pub(crate) const CLUSTER: [u8; 16] = [7; 16];
 const FROM: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
 
 /// A cluster.

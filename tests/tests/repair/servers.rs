@@ -1,12 +1,16 @@
 //! Servers that go, and come back.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
-use depot_tests::in_process::life;
+use depot_protocol::{ClientId, Digest};
+use depot_server::catalogue::Namespace;
+use depot_server::volume::write_file;
+use depot_tests::in_process::{ID, life};
 use tokio::time::sleep;
 
-use crate::cluster::{Cluster, REPAIR_AFTER, SECOND};
+use crate::cluster::{CLUSTER, Cluster, REPAIR_AFTER, SECOND};
 
 /// Within this time a server is known to be down, and when it is away that is in the catalogue.
 const NOTICED: Duration = Duration::from_secs(6);
@@ -39,6 +43,42 @@ fn a_server_that_is_gone_is_replaced_and_its_copies_count_again_when_it_is_back(
         }
         sleep(100 * SECOND).await;
         assert_eq!(cluster.holders(&bytes), left, "it stays so");
+    });
+}
+
+#[test]
+fn servers_that_are_started_anew_go_on_through_the_records_where_they_were() {
+    life(async {
+        let mut cluster = Cluster::of(&["a", "b", "c", "d"]).await;
+        let first = cluster.deposit(0, "a", 1_000, 2).await;
+        let last = cluster.deposit(0, "z", 1_000, 2).await;
+        let holds_both = |at: &usize| {
+            cluster.holders(&first).contains(at) && cluster.holders(&last).contains(at)
+        };
+        let gone = (0..4).find(holds_both).unwrap();
+        for at in 0..4 {
+            cluster.stop(at).await;
+            let namespace = Namespace::of(&CLUSTER, &ClientId::parse(ID).unwrap());
+            let namespace = Digest::from_bytes(*namespace.as_bytes());
+            let place =
+                format!("format = 1\n\n[after]\nnamespace = \"{namespace}\"\nname = \"m\"\n");
+            write_file(cluster.disk(at), Path::new("PLAN"), place.as_bytes()).unwrap();
+        }
+        for at in 0..4 {
+            cluster.start(at).await;
+        }
+        sleep(10 * SECOND).await;
+        cluster.stop(gone).await;
+        sleep(REPAIR_AFTER).await;
+        let made = |bytes| cluster.holders(bytes).len() == 4;
+        for _ in 0..30_000 {
+            if made(&first) || made(&last) {
+                break;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert!(made(&last) && !made(&first), "those behind \"m\" come first");
+        cluster.until_copies("a", &first, 2).await;
     });
 }
 

@@ -148,7 +148,9 @@ impl Site {
 async fn hear(mut events: mpsc::Receiver<Event>, healer: Arc<Healer>) {
     while let Some(event) = events.recv().await {
         match event {
-            Event::Wanted { namespace, name } => healer.want(namespace, name),
+            Event::Wanted { namespace, name, digest, cause } => {
+                healer.want((namespace, name), digest, cause);
+            }
             Event::LookAtAll => healer.look_at_all(),
             Event::Released(_) | Event::Surplus { .. } | Event::Servers => {}
         }

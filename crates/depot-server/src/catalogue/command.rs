@@ -52,9 +52,10 @@ impl Command {
                 Command::AddCopy(copy) => copy.name.as_str().len() + SERVER,
                 Command::Want(want) => want.name.as_str().len() + SERVER * want.servers.len(),
                 Command::Leave(leave) => leave.name.as_str().len() + SERVER,
-                Command::Sweep(_) | Command::Admit(_) | Command::Away(_) | Command::Lost(_) => {
-                    SERVER
+                Command::Lost(Lost { after, .. }) => {
+                    SERVER + after.as_ref().map_or(0, |(_, name)| name.as_str().len())
                 }
+                Command::Sweep(_) | Command::Admit(_) | Command::Away(_) => SERVER,
             }
     }
 }
@@ -165,7 +166,8 @@ pub struct Away {
 }
 
 /// A holder's own word that its copy of a content is bad or gone: in every record of the content it
-/// is wanted again. Nobody else says so.
+/// is wanted again. Nobody else says so. Any number of records may have one content, so that it is
+/// said page by page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lost {
     /// Whose copy.
@@ -174,6 +176,15 @@ pub struct Lost {
     pub incarnation: Incarnation,
     /// Of which content.
     pub digest: Digest,
+    /// Behind which of its files; none: from the first one on.
+    pub after: Option<(Namespace, FileName)>,
+    /// How many files are looked at.
+    pub most: u32,
+}
+
+impl Lost {
+    /// Of everything at once, as it was said before there were pages.
+    pub const ALL: u32 = u32::MAX;
 }
 
 /// More servers shall have a copy. The record stays the same version, of the same request. A server
@@ -217,7 +228,7 @@ pub struct Applied {
     pub released: Option<Digest>,
 }
 
-/// What came of a command. Only the first four and `Noted` change anything.
+/// What came of a command. Only the first four, `Noted` and `NotedUpTo` change anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The record is now this one: by this command, or by an earlier copy of the same request.
@@ -262,5 +273,12 @@ pub enum Outcome {
     Needed {
         /// How many do.
         others: u64,
+    },
+    /// What was said of a content stands for its files up to this one; there may be more.
+    NotedUpTo {
+        /// Whose file.
+        namespace: Namespace,
+        /// Which.
+        name: FileName,
     },
 }

@@ -5,7 +5,7 @@ use depot_protocol::{Digest, FileName, ServerName};
 use tokio::sync::mpsc;
 
 use super::machine::Changes;
-use super::record::Namespace;
+use super::record::{Namespace, Record};
 
 /// So many wait to be heard.
 const QUEUE: usize = 4096;
@@ -21,6 +21,10 @@ pub enum Event {
         namespace: Namespace,
         /// Which.
         name: FileName,
+        /// The content.
+        digest: Digest,
+        /// What made it so.
+        cause: Cause,
     },
     /// A record lists this server, and more servers than it wishes for have proven a copy.
     Surplus {
@@ -33,6 +37,29 @@ pub enum Event {
     Servers,
     /// Events were dropped, or a snapshot came in the place of many commands: look at everything.
     LookAtAll,
+}
+
+/// Why a record wants a copy of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It was deposited, or more replicas are wished for, and this one was not brought yet.
+    Deposit,
+    /// Too few copies of others count.
+    Lacking,
+    /// The copy that the server had is bad or gone.
+    Lost,
+}
+
+impl Cause {
+    /// Holders change without the record's version; whoever is listed for a copy and wanted again
+    /// has lost it, itself or with an earlier life.
+    fn of(server: &ServerName, before: Option<&Record>, after: &Record) -> Self {
+        match before.filter(|before| before.digest == after.digest) {
+            Some(before) if before.lists(server) => Cause::Lost,
+            Some(before) if before.version == after.version => Cause::Lacking,
+            _ => Cause::Deposit,
+        }
+    }
 }
 
 /// Where events are told.
@@ -62,7 +89,8 @@ impl Events {
                     .is_some_and(|before| before.digest == after.digest && before.wants(server))
             {
                 let (namespace, name) = (change.namespace, change.name.clone());
-                self.put(Event::Wanted { namespace, name });
+                let (digest, cause) = (after.digest, Cause::of(server, before, after));
+                self.put(Event::Wanted { namespace, name, digest, cause });
             }
             if let Some(after) = after.filter(|after| after.lists(server))
                 && after.confirmed().count() > usize::from(after.replicas.get()) + 1

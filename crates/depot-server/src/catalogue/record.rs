@@ -21,8 +21,8 @@ impl Namespace {
         Namespace(hash.finalize().into())
     }
 
-    /// One read back from a key of the tables.
-    pub(super) fn from_bytes(bytes: [u8; 32]) -> Self {
+    /// One read back from where its bytes were written.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Namespace(bytes)
     }
 

@@ -76,6 +76,13 @@ pub(super) enum StoredCommand {
         server: String,
         incarnation: u64,
     },
+    LostPage {
+        server: String,
+        incarnation: u64,
+        digest: [u8; 32],
+        after: Option<StoredPlace>,
+        most: u32,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -168,11 +175,7 @@ pub(super) fn store_command(command: &Command) -> StoredCommand {
             incarnation: incarnation.0,
             away: *away,
         },
-        Command::Lost(Lost { server, incarnation, digest }) => StoredCommand::Lost {
-            server: server.as_str().to_owned(),
-            incarnation: incarnation.0,
-            digest: *digest.as_bytes(),
-        },
+        Command::Lost(lost) => store_lost(lost),
         Command::Want(want) => StoredCommand::Want {
             at: store_place(&want.namespace, &want.name),
             version: want.version.0,
@@ -184,6 +187,18 @@ pub(super) fn store_command(command: &Command) -> StoredCommand {
             server: leave.server.as_str().to_owned(),
             incarnation: leave.incarnation.0,
         },
+    }
+}
+
+fn store_lost(Lost { server, incarnation, digest, after, most }: &Lost) -> StoredCommand {
+    let (server, incarnation) = (server.as_str().to_owned(), incarnation.0);
+    let digest = *digest.as_bytes();
+    match after {
+        None if *most == Lost::ALL => StoredCommand::Lost { server, incarnation, digest },
+        _ => {
+            let after = after.as_ref().map(|(namespace, name)| store_place(namespace, name));
+            StoredCommand::LostPage { server, incarnation, digest, after, most: *most }
+        }
     }
 }
 
@@ -250,7 +265,14 @@ pub(super) fn load_command(stored: StoredCommand) -> Result<Command, Rule> {
         }
         StoredCommand::Lost { server, incarnation, digest } => {
             let (server, incarnation) = (server_name(&server)?, Incarnation(incarnation));
-            Command::Lost(Lost { server, incarnation, digest: Digest::from_bytes(digest) })
+            let (digest, most) = (Digest::from_bytes(digest), Lost::ALL);
+            Command::Lost(Lost { server, incarnation, digest, after: None, most })
+        }
+        StoredCommand::LostPage { server, incarnation, digest, after, most } => {
+            let (server, incarnation) = (server_name(&server)?, Incarnation(incarnation));
+            let digest = Digest::from_bytes(digest);
+            let after = after.as_ref().map(load_place).transpose()?;
+            Command::Lost(Lost { server, incarnation, digest, after, most })
         }
         StoredCommand::Want { at, version, servers } => {
             let (namespace, name) = load_place(&at)?;
@@ -287,6 +309,7 @@ enum StoredOutcome {
     SweepOutOfTurn { current: Option<u64> },
     Noted,
     Needed { others: u64 },
+    NotedUpTo { at: StoredPlace },
 }
 
 pub(super) fn store_applied(applied: &Applied) -> StoredApplied {
@@ -312,6 +335,9 @@ pub(super) fn store_applied(applied: &Applied) -> StoredApplied {
         }
         Outcome::Noted => StoredOutcome::Noted,
         Outcome::Needed { others } => StoredOutcome::Needed { others: *others },
+        Outcome::NotedUpTo { namespace, name } => {
+            StoredOutcome::NotedUpTo { at: store_place(namespace, name) }
+        }
     };
     let released = applied.released.map(|digest| *digest.as_bytes());
     StoredApplied { index: applied.index, outcome, released }
@@ -340,6 +366,10 @@ pub(super) fn load_applied(stored: StoredApplied) -> Result<Applied, Rule> {
         }
         StoredOutcome::Noted => Outcome::Noted,
         StoredOutcome::Needed { others } => Outcome::Needed { others },
+        StoredOutcome::NotedUpTo { at } => {
+            let (namespace, name) = load_place(&at)?;
+            Outcome::NotedUpTo { namespace, name }
+        }
     };
     let released = stored.released.map(Digest::from_bytes);
     Ok(Applied { index: stored.index, outcome, released })

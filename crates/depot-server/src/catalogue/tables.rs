@@ -21,6 +21,8 @@
 //! this content" are ranges. Each record has exactly one row in `contents`, each tombstone exactly
 //! one in `removed`: both are changed only here, together.
 
+use std::ops::Bound;
+
 use depot_protocol::{Digest, FileName, ServerName};
 use redb::{
     ReadTransaction, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction,
@@ -189,13 +191,21 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// The files of all clients with this content.
+    /// The first files with this content behind `after` (none: from the first one on), of all
+    /// clients, at most so many.
     pub(super) fn files_with(
         &self,
         digest: &Digest,
+        after: Option<&(Namespace, FileName)>,
+        most: usize,
     ) -> Result<Vec<(Namespace, FileName)>, StoreError> {
+        let from = match after {
+            Some((namespace, name)) => content_key(digest, namespace, name.as_str()),
+            None => digest.as_bytes().to_vec(), // before every key that has more in it
+        };
+        let behind = (Bound::Excluded(from.as_slice()), Bound::Unbounded);
         let mut files = Vec::new();
-        for row in self.contents.range::<&[u8]>(digest.as_bytes().as_slice()..)? {
+        for row in self.contents.range::<&[u8]>(behind)?.take(most) {
             let (key, _) = row?;
             if !key.value().starts_with(digest.as_bytes()) {
                 break;

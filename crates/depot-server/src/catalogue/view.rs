@@ -37,8 +37,8 @@ pub enum ReadError {
 /// What [`View::wanted_by`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// The files that want a copy on that server.
-    pub files: Vec<(Namespace, FileName)>,
+    /// The files that want a copy on that server, and of which content.
+    pub files: Vec<(Namespace, FileName, Digest)>,
     /// Where to go on, if there may be more.
     pub last: Option<(Namespace, FileName)>,
 }
@@ -228,12 +228,13 @@ impl View {
             let rows = records.range::<&[u8]>(behind(after.as_deref().unwrap_or_default()))?;
             for (looked, row) in (1..).zip(rows) {
                 let (key, row) = row?;
-                let file = tables::split_record_key(key.value())?;
-                if Record::unseal(key.value(), row.value())?.wants(server) {
-                    wanted.files.push(file.clone());
+                let (namespace, name) = tables::split_record_key(key.value())?;
+                let record = Record::unseal(key.value(), row.value())?;
+                if record.wants(server) {
+                    wanted.files.push((namespace, name.clone(), record.digest));
                 }
                 if looked == limit {
-                    wanted.last = Some(file);
+                    wanted.last = Some((namespace, name));
                     break;
                 }
             }

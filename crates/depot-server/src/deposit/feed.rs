@@ -165,6 +165,14 @@ impl Feed {
         drop(ended.expect("the sender is this feed's"));
     }
 
+    /// The copy in the volume that it is read back from, if it is.
+    pub(super) fn copy(&self) -> Option<Digest> {
+        match &self.back {
+            Back::Sealed(_, digest) => Some(*digest),
+            Back::Nowhere | Back::Staged(_) => None,
+        }
+    }
+
     /// Whether it is gathered whole.
     pub(super) fn is_gathered(&self) -> bool {
         matches!(self.back, Back::Nowhere)
@@ -258,6 +266,17 @@ pub(super) enum CannotRead {
     Gone,
     #[error(transparent)]
     Lost(#[from] blocking::Lost),
+}
+
+impl CannotRead {
+    /// Whether it speaks against a copy in the volume.
+    pub(super) fn condemns(&self) -> bool {
+        match self {
+            CannotRead::Sealed(error) => error.condemns(),
+            CannotRead::Gone => true,
+            CannotRead::Staged(_) | CannotRead::Lost(_) => false,
+        }
+    }
 }
 
 impl Cursor {

@@ -129,6 +129,7 @@ impl Desk {
             suspect: false,
             repair: None,
             scrub: None,
+            missing: Vec::new(),
         };
         let Some(Open { catalogue, custody, links, repair, scrubber }) = self.open.get() else {
             return status;
@@ -158,11 +159,13 @@ impl Desk {
             room: peer.free,
         });
         status.peers = peers.collect();
-        status.repair = repair.as_ref().map(|repair| {
-            let Healing { missing, more, running, healed } = repair.healer.status();
+        if let Some(repair) = repair {
+            let Healing { missing, more, running, healed, oldest } = repair.healer.status();
+            let (missing, running) = (missing as u64, running as u64);
             let lacking = catalogue.leads().then(|| repair.planner.lacking());
-            RepairStatus { missing: missing as u64, more, running: running as u64, healed, lacking }
-        });
+            status.repair = Some(RepairStatus { missing, more, running, healed, lacking });
+            status.missing = oldest;
+        }
         let volume = Arc::clone(&custody.volume);
         status.suspect = volume.faults() > 0;
         status.scrub = Some(scrubber.status());

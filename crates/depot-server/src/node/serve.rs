@@ -114,7 +114,7 @@ impl Site {
         self.door.set_service(Service::Transfer, transfers as _);
         let scrubber = self.scrubber(&seams, &custody).await?;
         self.tasks.spawn(Arc::clone(&scrubber).run(self.tasks.clone()));
-        let repair = self.work(&seams, &courier, number, events, links.as_ref());
+        let repair = self.work(&seams, &courier, number, events, links.as_ref()).await?;
         let depot = Arc::new(self.depot(courier));
         if let Some(links) = &links {
             // Set once: a server comes to serve once in its life.
@@ -225,23 +225,28 @@ impl Site {
     }
 
     /// What goes on in the background.
-    fn work(
+    async fn work(
         &self,
         seams: &Seams,
         courier: &Courier,
         number: StartNumber,
         events: mpsc::Receiver<Event>,
         links: Option<&Arc<Links>>,
-    ) -> Option<Arc<Repair>> {
+    ) -> Result<Option<Arc<Repair>>, StartError> {
         let (tasks, custody) = (&self.tasks, &courier.custody);
-        let start =
-            |links| Repair::start(courier, &self.members, links, &self.settings.cluster, tasks);
-        let repair = links.map(start);
+        let (settings, disk) = (&self.settings.cluster, &self.disk);
+        let repair = match links {
+            Some(links) => {
+                let start = Repair::start(courier, &self.members, links, settings, disk, tasks);
+                Some(start.await?)
+            }
+            None => None,
+        };
         tasks.spawn(repair::hear(events, courier.clone(), repair.clone(), tasks.clone()));
         tasks.spawn(lost::run(Arc::clone(custody), tasks.clone()));
         tasks.spawn(sweep::run(Arc::clone(custody), seams.clone(), tasks.clone()));
         tasks.spawn(reconcile::run(Arc::clone(custody), seams.clone(), tasks.clone()));
         tasks.spawn(housekeeping::run(Arc::clone(custody), seams.clone(), number, tasks.clone()));
-        repair
+        Ok(repair)
     }
 }

@@ -7,38 +7,35 @@
 //! when a peer comes up; what is no longer wanted is forgotten. Where enough others have copies
 //! meanwhile, this server leaves the record instead.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod wanted;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use depot_protocol::{FileName, ServerName};
+use depot_protocol::{Digest, FileName, ServerName};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::reading::{ReadingError, is_good};
 use super::surplus::{leave, others_suffice};
-use crate::catalogue::{Namespace, Record, Servers, View};
-use crate::custody::{Custody, CustodyError};
+use crate::catalogue::{Cause, Namespace, ProposeError, Record, Servers, View};
+use crate::custody::{Custody, CustodyError, Loss};
+use crate::operator::{MissingCopy, Why};
 use crate::tasks::Tasks;
+use crate::telemetry;
 use crate::transfer::{Added, Courier, FetchError, File};
 use crate::volume::Sealed;
+use wanted::{BACKOFF_MAX, Due, Key, Tried, Wanted};
 
 /// So many copies are fetched at once.
 const AT_ONCE: usize = 4;
-/// So many wanted copies are known at once; of more, the next look at all records tells.
-const KNOWN_MAX: usize = 4096;
 /// So many records are looked through in one go.
 const PAGE: usize = 4096;
-/// How long after a copy could not be had it is tried again, at first.
-const BACKOFF: Duration = Duration::from_secs(1);
-/// And at last.
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// A lane of the deposit itself may just be bringing the copy: it has this long.
 const LANE_HEAD_START: Duration = Duration::from_secs(2);
-
-/// A file of somebody.
-type Key = (Namespace, FileName);
+/// So many of the copies that are missing are told of one by one.
+const SHOWN: usize = 20;
 
 /// What this server shall fetch.
 pub struct Healer {
@@ -62,56 +59,49 @@ pub struct Healing {
     pub running: usize,
     /// How many were made since the start.
     pub healed: u64,
-}
-
-#[derive(Debug, Default)]
-struct Wanted {
-    /// When each is to be tried, and how long it waits after that.
-    files: BTreeMap<Key, Due>,
-    /// Those being fetched.
-    running: BTreeSet<Key>,
-    /// All records are to be looked through.
-    look_at_all: bool,
-    /// There are more than could be remembered.
-    missed: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Due {
-    at: Instant,
-    backoff: Duration,
-}
-
-/// What came of a try.
-enum Tried {
-    /// The copy is here and listed, or nobody wants it any more.
-    Settled,
-    /// It could not be had now.
-    Later,
+    /// Those that are missing for the longest time, at most 20.
+    pub oldest: Vec<MissingCopy>,
 }
 
 impl Healer {
     /// For this server.
     pub fn new(courier: Courier, me: ServerName) -> Arc<Self> {
-        let wanted = Mutex::new(Wanted { look_at_all: true, ..Wanted::default() });
+        let wanted = Mutex::new(Wanted::at_start());
         Arc::new(Healer { courier, me, wanted, wake: Notify::new(), healed: AtomicU64::new(0) })
     }
 
     /// How it is.
     pub fn status(&self) -> Healing {
-        let wanted = self.wanted();
-        Healing {
-            missing: wanted.files.len() + wanted.running.len(),
-            more: wanted.missed,
-            running: wanted.running.len(),
-            healed: self.healed.load(Ordering::Relaxed),
+        let (oldest, (missing, running), more) = {
+            let wanted = self.wanted();
+            (wanted.oldest(SHOWN), wanted.count(), wanted.missed)
+        };
+        let oldest = oldest.into_iter().map(|(due, running)| self.describe(due, running));
+        let healed = self.healed.load(Ordering::Relaxed);
+        Healing { missing, more, running, healed, oldest: oldest.collect() }
+    }
+
+    fn describe(&self, due: Due, running: bool) -> MissingCopy {
+        let why = match (self.courier.custody.loss(&due.digest), due.cause) {
+            (Some(Loss::Bad), _) => Why::Bad,
+            (Some(Loss::Gone), _) | (None, Some(Cause::Lost)) => Why::Gone,
+            (None, Some(Cause::Deposit)) => Why::Deposit,
+            (None, Some(Cause::Lacking)) => Why::Lacking,
+            (None, None) => Why::Found,
+        };
+        MissingCopy {
+            digest: due.digest.to_string(),
+            why,
+            since: due.since.elapsed().as_secs(),
+            running,
+            attempts: due.attempts,
+            failure: due.failure,
         }
     }
 
     /// A record lists this server as wanted.
-    pub fn want(&self, namespace: Namespace, name: FileName) {
-        let due = Due { at: Instant::now() + LANE_HEAD_START, backoff: BACKOFF };
-        self.wanted().add((namespace, name), due);
+    pub fn want(&self, key: (Namespace, FileName), digest: Digest, cause: Cause) {
+        self.wanted().add(key, Due::new(digest, Some(cause), LANE_HEAD_START));
         self.wake.notify_one();
     }
 
@@ -161,11 +151,14 @@ impl Healer {
             let (healer, stopping) = (Arc::clone(self), tasks.stopping().clone());
             tasks.spawn(async move {
                 let tried = tokio::select! {
-                biased;
-                               tried = healer.heal(&key) => tried,
-                               () = stopping.cancelled() => return,
-                           };
-                healer.wanted().end(key, due, &tried);
+                    biased;
+                    tried = healer.heal(&key) => tried,
+                    () = stopping.cancelled() => return,
+                };
+                if let Tried::Settled = tried {
+                    healer.courier.custody.forget_loss(&due.digest);
+                }
+                healer.wanted().end(key, tried);
                 drop(turn);
                 healer.wake.notify_one();
             });
@@ -185,8 +178,9 @@ impl Healer {
                     return;
                 }
             };
-            let due = Due { at: Instant::now(), backoff: BACKOFF };
-            page.files.into_iter().for_each(|key| self.wanted().add(key, due));
+            for (namespace, name, digest) in page.files {
+                self.wanted().add((namespace, name), Due::new(digest, None, Duration::ZERO));
+            }
             if page.last.is_none() || self.wanted().missed {
                 return;
             }
@@ -194,55 +188,80 @@ impl Healer {
         }
     }
 
-    /// Has this server hold one copy, and the record list it.
+    /// Has this server hold one copy, and the record list it; and all others that are known to want
+    /// it: that it was read whole once does for all of them.
     async fn heal(&self, key: &Key) -> Tried {
-        let (namespace, name) = key;
-        let (record, servers) = match self.record(key).await {
-            Ok((Some(record), servers)) if record.wants(&self.me) => (record, servers),
-            Ok(_) => return Tried::Settled,
-            Err(error) => {
-                tracing::warn!(%error, "cannot look at a record that wants a copy here");
-                return Tried::Later;
+        match self.make(key).await {
+            Ok(Some((record, sealed))) => {
+                let listed = self.list(key, &record, &sealed).await;
+                self.list_in_others(&sealed).await;
+                tried(listed)
             }
-        };
-        if others_suffice(&record, &servers, (&self.me, &self.courier.transfer)) {
-            return self.leave(key, &record).await;
+            Ok(None) => Tried::Settled,
+            Err(error) => tried(Err(error)),
         }
+    }
+
+    /// A copy for this record, if it wants one.
+    async fn make(&self, key: &Key) -> Result<Option<(Record, Sealed)>, HealError> {
+        let Some(record) = self.wanting(key).await? else { return Ok(None) };
+        let sealed = self.copy(&record).await?;
+        Ok(Some((record, sealed)))
+    }
+
+    /// The record, if it wants a copy here. Where others have made the copies meanwhile, this server
+    /// leaves it.
+    async fn wanting(&self, key: &Key) -> Result<Option<Record>, HealError> {
+        let (record, servers) = self.record(key).await?;
+        let Some(record) = record.filter(|record| record.wants(&self.me)) else { return Ok(None) };
+        if !others_suffice(&record, &servers, (&self.me, &self.courier.transfer)) {
+            return Ok(Some(record));
+        }
+        let (namespace, name) = key;
+        match leave(&self.courier.custody, (namespace, name), &record).await? {
+            true => Ok(None),
+            false => Err(HealError::Needed),
+        }
+    }
+
+    /// Has a record list this server's copy.
+    async fn list(&self, key: &Key, record: &Record, sealed: &Sealed) -> Result<(), HealError> {
+        let (namespace, name) = key.clone();
         let (digest, size) = (record.digest, record.size.get());
-        let file = File { namespace: *namespace, name: name.clone(), digest, size };
-        let receipt = match self.copy(&record).await {
-            Ok(sealed) => self.courier.custody.receipt(&sealed),
-            Err(error) => {
-                tracing::info!(blob = %digest, %error, "a wanted copy is not to be had now");
-                return Tried::Later;
-            }
-        };
-        match self.courier.add_copy(&file, record.version, receipt).await {
-            Ok(added) => {
-                tracing::info!(blob = %digest, ?added, "a wanted copy is here");
+        let file = File { namespace, name, digest, size };
+        let custody = &self.courier.custody;
+        match self.courier.add_copy(&file, record.version, custody.receipt(sealed)).await? {
+            Added::Listed => {
+                tracing::info!(blob = %digest, "a wanted copy is here");
                 self.healed.fetch_add(1, Ordering::Relaxed);
-                if added == Added::Needless {
-                    self.courier.custody.let_go(digest);
-                }
-                Tried::Settled
+                Ok(())
             }
-            Err(error) => {
-                tracing::info!(blob = %digest, %error, "a wanted copy cannot be listed now");
-                Tried::Later
+            Added::Needless => {
+                custody.let_go(digest);
+                Err(HealError::Needless)
             }
         }
     }
 
-    /// Others have made the copies meanwhile.
-    async fn leave(&self, (namespace, name): &Key, record: &Record) -> Tried {
-        let custody = &self.courier.custody;
-        match leave(custody, (namespace, name), record).await {
-            Ok(true) => Tried::Settled,
-            Ok(false) => Tried::Later,
-            Err(error) => {
-                tracing::info!(blob = %record.digest, %error, "cannot leave a record now");
-                Tried::Later
+    async fn list_in_others(&self, sealed: &Sealed) {
+        let (digest, mut after) = (sealed.digest(), None);
+        loop {
+            let same = self.wanted().begin_same(&digest, after.as_ref());
+            let Some(key) = same else { return };
+            let listed = self.list_in_other(&key, sealed).await;
+            self.wanted().end(key.clone(), tried(listed));
+            after = Some(key);
+        }
+    }
+
+    async fn list_in_other(&self, key: &Key, sealed: &Sealed) -> Result<(), HealError> {
+        let record = self.wanting(key).await?;
+        match record {
+            Some(record) if record.digest == sealed.digest() => {
+                self.list(key, &record, sealed).await
             }
+            Some(_) => Err(HealError::Needless),
+            None => Ok(()),
         }
     }
 
@@ -287,45 +306,15 @@ impl Healer {
     }
 }
 
-impl Wanted {
-    /// One more; the sooner of two times counts.
-    fn add(&mut self, key: Key, due: Due) {
-        if self.files.len() >= KNOWN_MAX && !self.files.contains_key(&key) {
-            self.missed = true;
-            return;
+/// Whatever failed is tried again, and settled then if nobody wants it any more.
+fn tried(done: Result<(), HealError>) -> Tried {
+    match done {
+        Ok(()) => Tried::Settled,
+        Err(error) => {
+            let why = telemetry::chain(&error);
+            tracing::info!(why, "a wanted copy is not here or not listed now");
+            Tried::Later(why)
         }
-        let known = self.files.entry(key).or_insert(due);
-        known.at = known.at.min(due.at);
-    }
-
-    /// The one that is due first, of those that are not being fetched.
-    fn first(&self) -> Option<(Key, Due)> {
-        let idle = self.files.iter().filter(|(key, _)| !self.running.contains(*key));
-        let first = idle.min_by_key(|(_, due)| due.at);
-        first.map(|(key, due)| (key.clone(), *due))
-    }
-
-    /// This one is being fetched. What is heard of it from now on is for the time after that.
-    fn begin(&mut self, key: &Key) {
-        self.files.remove(key);
-        self.running.insert(key.clone());
-    }
-
-    fn end(&mut self, key: Key, due: Due, tried: &Tried) {
-        self.running.remove(&key);
-        if let Tried::Later = tried {
-            let backoff = (due.backoff * 2).min(BACKOFF_MAX);
-            self.add(key, Due { at: Instant::now() + due.backoff, backoff });
-        }
-        if self.missed && self.files.len() < KNOWN_MAX / 2 {
-            (self.missed, self.look_at_all) = (false, true);
-        }
-    }
-
-    /// A peer has come up, or gone: what could not be had is tried now.
-    fn hurry(&mut self) {
-        let now = Instant::now();
-        self.files.values_mut().for_each(|due| *due = Due { at: now, backoff: BACKOFF });
     }
 }
 
@@ -334,6 +323,8 @@ impl Wanted {
 enum HealError {
     #[error(transparent)]
     Custody(#[from] CustodyError),
+    #[error("it cannot be listed")]
+    List(#[from] ProposeError),
     #[error(transparent)]
     Fetch(#[from] FetchError),
     #[error(transparent)]
@@ -342,4 +333,8 @@ enum HealError {
     Arriving,
     #[error("it was fetched, and the disk does not give it back as it was")]
     Bad,
+    #[error("others have copies, and this one is needed all the same")]
+    Needed,
+    #[error("the copy went again, or the record has another content now")]
+    Needless,
 }

@@ -2,19 +2,22 @@
 //! one that believes the same adds wanted holders too many, which leave again.
 //!
 //! It goes through all records, page by page with pauses in between: when it comes to lead, when
-//! servers went or came, and once an hour. A record lacks a copy while fewer than the wished
+//! servers went or came, and once an hour; from where it was, which is kept in the data folder. A record lacks a copy while fewer than the wished
 //! replicas and one count or are on their way. The next by placement are wanted then, those that
 //! are up and have room; the copies they make themselves (`heal`).
 
+mod round;
+
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use depot_protocol::{FileName, ServerName};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
+use super::kept::Keeper;
 use super::watch::Sight;
 use crate::catalogue::command::Want;
 use crate::catalogue::{Command, Incarnation, Namespace, Outcome, Page, Record, Servers, View};
@@ -24,6 +27,8 @@ use crate::config::ClusterSettings;
 use crate::custody::{Custody, CustodyError};
 use crate::tasks::Tasks;
 use crate::transfer::Transfer;
+pub(super) use round::Place;
+use round::Round;
 
 /// So many records are looked at in one go.
 const PAGE: usize = 512;
@@ -44,6 +49,9 @@ pub struct Planner {
     pub(super) wake: Notify,
     /// How many records lacked copies in the last whole pass.
     pub(super) lacking: AtomicU64,
+    /// Where it is.
+    pub(super) place: Mutex<Place>,
+    pub(super) keeper: Keeper<Place>,
 }
 
 /// What decides over a page of records.
@@ -93,8 +101,15 @@ impl Planner {
         tokio::select! {
             biased;
             () = work => {}
+            () = self.keeper.run(|| self.place().clone()) => {}
             () = tasks.stopping().cancelled() => {}
         }
+        let place = self.place().clone();
+        self.keeper.save(place).await;
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for news, as long as this server leads, but no longer than an hour.
@@ -115,13 +130,14 @@ impl Planner {
         drop(timeout(LOOK_AGAIN, news).await); // its time has come, too
     }
 
-    /// Goes through all records; whether it came to the end.
+    /// Goes once round all records; whether it came to the end.
     async fn pass(&self) -> Result<bool, CustodyError> {
-        let (mut after, mut lacking) = (None, 0);
+        let (mut round, mut lacking) = (Round::begin(self.place().clone()), 0);
         loop {
             if !self.custody.catalogue.leads() {
                 return Ok(false);
             }
+            let Place(after) = round.at.clone();
             let look = move |view: &View, custody: &Custody| {
                 let room = match custody.volume.check_writable() {
                     Ok(()) => custody.volume.room().unwrap_or(0), // it takes nothing now
@@ -129,14 +145,16 @@ impl Planner {
                 };
                 Ok((view.page(after.as_ref(), PAGE)?, view.servers()?, room))
             };
-            let (Page { files, last }, servers, room) = self.custody.ask(look).await?;
+            let (Page { mut files, last }, servers, room) = self.custody.ask(look).await?;
+            files.retain(|(namespace, name, _)| round.covers(&(*namespace, name.clone())));
             let (wants, lack) = self.decide(&files, &servers, room);
             lacking += lack;
             for want in wants {
                 self.want(want).await?;
             }
-            after = last;
-            if after.is_none() {
+            let done = round.advance(last);
+            *self.place() = round.at.clone();
+            if done {
                 break;
             }
             sleep(PAUSE).await;

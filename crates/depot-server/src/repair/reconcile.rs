@@ -12,7 +12,7 @@ use depot_protocol::{Digest, FileName};
 use tokio::time::sleep;
 
 use crate::catalogue::{Freshness, Incarnation, Namespace, View};
-use crate::custody::{Custody, CustodyError};
+use crate::custody::{Custody, CustodyError, Loss};
 use crate::seams::{Seams, blocking};
 use crate::tasks::Tasks;
 use crate::volume::BlobError;
@@ -114,7 +114,7 @@ async fn pass(custody: &Arc<Custody>, seams: &Seams) -> Result<Seen, Stopped> {
         after = last;
         if after.is_none() || seen.looked >= MUCH.1 {
             judge(custody, seams, &seen).await?;
-            untold.drain(..).for_each(|(digest, _)| custody.lost(digest));
+            untold.drain(..).for_each(|(digest, _)| custody.lost(digest, Loss::Gone));
         }
         if after.is_none() {
             return Ok(seen);

@@ -12,42 +12,46 @@
 
 mod position;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use depot_protocol::Digest;
+use depot_protocol::{Digest, FileName};
 use tokio::sync::Notify;
 
+use super::kept::Keeper;
 use super::reading::{Pace, read};
 use super::reconcile;
-use crate::catalogue::{Incarnation, Version, View};
+use crate::catalogue::{Incarnation, Namespace, Version, View};
 use crate::config::VolumeSettings;
 use crate::custody::{Custody, CustodyError};
 use crate::operator::{BadCopy, ScrubStatus};
 use crate::seams::{Disk, Seams, blocking};
 use crate::tasks::Tasks;
 use crate::telemetry;
-use crate::volume::Verdict;
-use position::Position;
+use crate::volume::{MANY, Verdict};
+use position::{NewCopies, Position};
 
 /// How long after a pass that did not end well the next one begins.
 const AGAIN: Duration = Duration::from_secs(600);
-/// How often it is saved how far it is.
-const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// So many records are looked through in one go.
 const PAGE: usize = 1024;
 /// Lanes of a deposit that was answered may bring their copies for this long: it passes between
 /// the moment up to which records are taken for new, and reading what they list.
 const LANES: Duration = Duration::from_secs(600);
+/// Of so many copies one may be unreadable; where more are, it is the disk.
+const SHARE: usize = 4;
 /// So many of the bad copies that were found are shown.
 const SHOWN: usize = 8;
+
+/// A file of somebody.
+type Key = (Namespace, FileName);
 
 /// What reads this server's copies again.
 pub struct Scrubber {
     custody: Arc<Custody>,
     seams: Seams,
-    disk: Arc<dyn Disk>,
+    keeper: Keeper<Position>,
     /// How long a round takes, in seconds.
     round: u64,
     /// The time between two looks at new copies, in seconds.
@@ -59,8 +63,6 @@ pub struct Scrubber {
 
 struct State {
     position: Position,
-    /// What lies on the disk.
-    saved: Option<Position>,
     /// The shard that a pass over everything is at.
     pass: Option<u8>,
     /// How many copies were read since the start.
@@ -77,16 +79,13 @@ impl Scrubber {
         disk: Arc<dyn Disk>,
         settings: &VolumeSettings,
     ) -> Arc<Self> {
-        let saved = Position::load(&*disk).unwrap_or_else(|error| {
-            tracing::warn!(%error, "how far the scrub was cannot be read: it begins anew");
-            None
-        });
-        let position = saved.clone().unwrap_or_else(|| Position::begin(custody.now()));
-        let state = State { position, saved, pass: None, read: 0, found: VecDeque::new() };
+        let (keeper, saved) = Keeper::load(disk, &seams);
+        let position = saved.unwrap_or_else(|| Position::begin(custody.now()));
+        let state = State { position, pass: None, read: 0, found: VecDeque::new() };
         Arc::new(Scrubber {
             custody,
             seams,
-            disk,
+            keeper,
             round: settings.scrub.as_secs(),
             fresh: settings.scrub_fresh.as_secs(),
             state: Mutex::new(state),
@@ -102,13 +101,15 @@ impl Scrubber {
     /// Runs until the server stops.
     pub async fn run(self: Arc<Self>, tasks: Tasks) {
         let work = async {
-            tokio::join!(self.rounds(), self.new_copies(), self.passes(), self.keep());
+            let kept = self.keeper.run(|| self.state().position.clone());
+            tokio::join!(self.rounds(), self.new_copies(), self.passes(), kept);
         };
         tokio::select! {
             () = work => {}
             () = tasks.stopping().cancelled() => {}
         }
-        self.save().await;
+        let position = self.state().position.clone();
+        self.keeper.save(position).await;
     }
 
     /// Where it is and what it found.
@@ -145,7 +146,7 @@ impl Scrubber {
                 continue; // the two clocks may differ by a little
             }
             let mut pace = Pace::gentle();
-            self.shard(shard, after, &mut pace, |digest| {
+            self.shard(shard, after, &mut pace, |digest, _| {
                 self.state().position.after = Some(digest);
             })
             .await;
@@ -170,40 +171,64 @@ impl Scrubber {
     }
 
     async fn new_copies_once(&self) -> Result<(), CustodyError> {
-        let began = self.custody.now();
-        let mark = self.custody.ask(|view: &View, _: &Custody| view.applied()).await?;
-        tokio::time::sleep(LANES).await;
+        let begun = self.state().position.new.clone();
+        let NewCopies { began, mark, after } = match begun {
+            Some(begun) => begun,
+            None => self.begin_new_copies().await?,
+        };
         let since = Version(self.state().position.mark);
-        self.listed(since, &mut Pace::gentle()).await?;
+        self.listed(since, after, &mut Pace::gentle()).await?;
         let position = &mut self.state().position;
-        (position.mark, position.fresh) = (mark, began);
+        (position.mark, position.fresh, position.new) = (mark, began, None);
         Ok(())
     }
 
-    /// Reads the copies that records list here which are younger than `since`.
-    async fn listed(&self, since: Version, pace: &mut Pace) -> Result<(), CustodyError> {
-        let mut after = None;
+    async fn begin_new_copies(&self) -> Result<NewCopies, CustodyError> {
+        let began = self.custody.now();
+        let mark = self.custody.ask(|view: &View, _: &Custody| view.applied()).await?;
+        tokio::time::sleep(LANES).await;
+        let begun = NewCopies { began, mark, after: None };
+        self.state().position.new = Some(begun.clone());
+        Ok(begun)
+    }
+
+    /// Reads the copies that the records behind `after` list here, of those that are younger than
+    /// `since`.
+    async fn listed(
+        &self,
+        since: Version,
+        mut after: Option<Key>,
+        pace: &mut Pace,
+    ) -> Result<(), CustodyError> {
         loop {
             let look = move |view: &View, custody: &Custody| {
                 let identity = custody.home.identity();
                 let me = (&identity.server, Incarnation(identity.incarnation));
                 let page = view.page(after.as_ref(), PAGE)?;
-                let records = page.files.iter().map(|(_, _, record)| record);
-                let new = records.filter(|record| record.version > since);
-                let mine = new.filter(|record| record.confirmed().any(|holder| holder == me));
-                let contents: BTreeSet<Digest> = mine.map(|record| record.digest).collect();
-                Ok((contents, page.last))
+                let new = page.files.into_iter().filter(|(_, _, record)| record.version > since);
+                let mine = new.filter(|(_, _, file)| file.confirmed().any(|holder| holder == me));
+                // Of a content that many list, the first says it for all of the page.
+                let mut known = HashSet::new();
+                let once = mine.filter(|(_, _, record)| known.insert(record.digest));
+                let copies = once.map(|(namespace, name, file)| ((namespace, name), file.digest));
+                Ok((copies.collect::<Vec<_>>(), page.last))
             };
-            let (contents, last) = self.custody.ask(look).await?;
-            for digest in contents {
+            let (copies, last) = self.custody.ask(look).await?;
+            for (key, digest) in copies {
                 if let Some(Verdict::Absent) = self.read(digest, pace).await {
                     self.custody.condemn(digest);
                 }
+                self.new_copies_are_at(key);
             }
-            if last.is_none() {
-                return Ok(());
-            }
-            after = last;
+            let Some(last) = last else { return Ok(()) };
+            self.new_copies_are_at(last.clone());
+            after = Some(last);
+        }
+    }
+
+    fn new_copies_are_at(&self, key: Key) {
+        if let Some(new) = &mut self.state().position.new {
+            new.after = Some(key);
         }
     }
 
@@ -233,11 +258,18 @@ impl Scrubber {
     async fn pass(&self) -> bool {
         let faults = self.custody.volume.faults();
         tracing::info!("reading every copy again");
-        let mut failed = 0;
+        let (mut failed, mut read, mut unreadable) = (0, 0, Vec::new());
         for shard in 0..=u8::MAX {
             self.state().pass = Some(shard);
-            failed += self.shard(shard, None, &mut Pace::Full, |_| {}).await;
+            let note = |digest, verdict| {
+                read += 1;
+                if verdict == Some(Verdict::Unreadable) {
+                    unreadable.push(digest);
+                }
+            };
+            failed += self.shard(shard, None, &mut Pace::Full, note).await;
         }
+        self.judge_unreadable(read, unreadable).await;
         reconcile::once(&self.custody, &self.seams).await;
         if failed > 0 {
             tracing::error!(failed, "not every copy is good and can be read");
@@ -245,6 +277,31 @@ impl Scrubber {
         }
         tracing::info!("every copy was read and is good");
         faults == 0 || self.absolve(faults).await
+    }
+
+    /// Copies that can't be read go into quarantine, so that the next pass can be a good one; but not
+    /// where they are so many that it is the disk. Those stay, and are not counted.
+    async fn judge_unreadable(&self, read: usize, unreadable: Vec<Digest>) {
+        let many = unreadable.len();
+        if many > MANY && many * SHARE > read {
+            tracing::error!(
+                many,
+                read,
+                "the disk does not give these copies: nothing is set aside"
+            );
+            return;
+        }
+        for digest in unreadable {
+            let custody = Arc::clone(&self.custody);
+            let aside = move || custody.set_aside(digest);
+            match blocking::run(&self.seams.blocking, aside).await {
+                Ok(Ok(verdict)) => self.note(digest, verdict),
+                Ok(Err(error)) => {
+                    tracing::error!(blob = %digest, %error, "cannot set aside a copy")
+                }
+                Err(_lost) => return,
+            }
+        }
     }
 
     /// The disk has shown that it works: the volume takes payloads again.
@@ -274,7 +331,7 @@ impl Scrubber {
         shard: u8,
         after: Option<Digest>,
         pace: &mut Pace,
-        done: impl Fn(Digest),
+        mut done: impl FnMut(Digest, Option<Verdict>),
     ) -> usize {
         let volume = Arc::clone(&self.custody.volume);
         let list = blocking::run(&self.seams.blocking, move || volume.shard(shard)).await;
@@ -292,7 +349,7 @@ impl Scrubber {
         for digest in digests {
             let verdict = self.read(digest, pace).await;
             failed += usize::from(!matches!(verdict, Some(Verdict::Good | Verdict::Absent)));
-            done(digest);
+            done(digest, verdict);
         }
         failed
     }
@@ -301,11 +358,8 @@ impl Scrubber {
     async fn read(&self, digest: Digest, pace: &mut Pace) -> Option<Verdict> {
         match read(&self.custody, &self.seams, digest, pace).await {
             Ok(verdict) => {
-                let mut state = self.state();
-                state.read += u64::from(verdict != Verdict::Absent);
-                if verdict == Verdict::Bad {
-                    state.note(digest, self.custody.now());
-                }
+                self.state().read += u64::from(verdict != Verdict::Absent);
+                self.note(digest, verdict);
                 Some(verdict)
             }
             Err(error) => {
@@ -316,27 +370,9 @@ impl Scrubber {
         }
     }
 
-    /// Saves once a minute how far it is.
-    async fn keep(&self) {
-        loop {
-            tokio::time::sleep(SAVE_EVERY).await;
-            self.save().await;
-        }
-    }
-
-    async fn save(&self) {
-        let position = {
-            let state = self.state();
-            if state.saved.as_ref() == Some(&state.position) {
-                return;
-            }
-            state.position.clone()
-        };
-        let (disk, saved) = (Arc::clone(&self.disk), position.clone());
-        match blocking::run(&self.seams.blocking, move || saved.save(&*disk)).await {
-            Ok(Ok(())) => self.state().saved = Some(position),
-            Ok(Err(error)) => tracing::warn!(%error, "cannot save how far the scrub is"),
-            Err(lost) => tracing::warn!(%lost, "cannot save how far the scrub is"),
+    fn note(&self, digest: Digest, verdict: Verdict) {
+        if verdict == Verdict::Bad {
+            self.state().note(digest, self.custody.now());
         }
     }
 

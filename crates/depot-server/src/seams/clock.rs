@@ -6,7 +6,7 @@ use std::time::Duration;
 use depot_protocol::UtcSeconds;
 
 /// Tells the time.
-pub trait Clock: Send + Sync {
+pub trait Clock: std::fmt::Debug + Send + Sync {
     /// The wall clock. It may jump either way at any moment: it is shown to people, never compared.
     fn utc(&self) -> UtcSeconds;
 

@@ -1,20 +1,29 @@
 //! Reading a copy whole, piece by piece, against its checksums and its hash; and what becomes of
 //! one that is bad: quarantine, where a person may look at it and no reader does.
 //!
+//! **A disk that gives nothing takes no copy away.** Where many can't be read within a short time the
+//! volume is suspect, and while it is, what can't be read stays where it is: the scrub says whether
+//! it was a few copies or the disk. Wrong bytes speak against their copy alone.
+//!
 //! **Nothing is judged by one look.** What a reader found bad is read once more, under the hash's
 //! lock, where no good copy can take its place meanwhile; and a disk that can't be asked (no
 //! descriptors, a folder that is gone) condemns nothing.
 
 use std::io;
+use std::time::Duration;
 
 use depot_protocol::Digest;
 use sha2::{Digest as _, Sha256};
 
-use super::{Blob, BlobError, Volume, layout};
+use super::{Blob, BlobError, Volume, layout, lock};
 use crate::seams::disk::OpenMode;
 
 /// Pieces in which a copy is read where nobody waits in between.
 const PIECE: usize = 1 << 20;
+/// So many copies that can't be read within [`WITHIN`] are no longer a matter of single copies.
+pub const MANY: usize = 16;
+/// See [`MANY`].
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// What a copy that somebody complained of turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +32,9 @@ pub enum Verdict {
     Good,
     /// It was bad, and went into quarantine; where it could not, the volume is suspect.
     Bad,
+    /// The disk does not give it. It stays where it is, as the volume is suspect, and can't be
+    /// counted on.
+    Unreadable,
     /// There is none, and the folder that it would lie in is there and can be read.
     Absent,
 }
@@ -88,6 +100,21 @@ impl Volume {
     /// The same for a copy that was read up to `at` and was bad there. It may have been replaced by
     /// a good one meanwhile, so what lies there now is asked again, where nothing can replace it.
     pub fn condemn_at(&self, digest: &Digest, at: u64) -> io::Result<Verdict> {
+        self.judge(digest, at, |source| self.doubts_the_disk(source))
+    }
+
+    /// The scrub found this copy unreadable and most others good: it is no matter of the disk. Read
+    /// again, and into quarantine if that can't be done this time either.
+    pub fn set_aside(&self, digest: &Digest) -> io::Result<Verdict> {
+        self.judge(digest, 0, |_| false)
+    }
+
+    fn judge(
+        &self,
+        digest: &Digest,
+        at: u64,
+        stays: impl FnOnce(io::Error) -> bool,
+    ) -> io::Result<Verdict> {
         let _lock = self.lock(digest);
         let again = match Blob::find(&*self.disk, *digest) {
             Ok(None) => return self.look_for(digest),
@@ -96,19 +123,47 @@ impl Volume {
         };
         match again {
             Ok(()) => Ok(Verdict::Good),
-            Err(error) if error.condemns() => {
-                // It is bad, and must not be counted, whether or not it can be moved.
-                match self.quarantine(digest) {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {} // it was, before
-                    Err(error) => {
-                        let error = self.failed("put a bad copy into quarantine", error);
-                        tracing::error!(blob = %digest, %error, "a bad copy stays where it is");
-                    }
+            Err(error) if !error.condemns() => Err(io::Error::other(error)),
+            Err(error) => {
+                if let BlobError::Unreadable(source) = error
+                    && stays(source)
+                {
+                    return Ok(Verdict::Unreadable);
                 }
+                self.quarantine_bad(digest);
                 Ok(Verdict::Bad)
             }
-            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
+    /// Whether what can't be read is for the scrub to judge: the volume is suspect, or becomes it by
+    /// this copy.
+    fn doubts_the_disk(&self, source: io::Error) -> bool {
+        if self.faults() > 0 {
+            return true;
+        }
+        let now = self.clock.uptime();
+        let many = {
+            let mut unread = lock(&self.unread);
+            unread.retain(|at| now.saturating_sub(*at) < WITHIN);
+            unread.push_back(now);
+            unread.len() >= MANY
+        };
+        if many {
+            self.failed("read many copies", source);
+        }
+        many
+    }
+
+    /// It is bad, and must not be counted, whether or not it can be moved.
+    fn quarantine_bad(&self, digest: &Digest) {
+        match self.quarantine(digest) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {} // it was, before
+            Err(error) => {
+                let error = self.failed("put a bad copy into quarantine", error);
+                tracing::error!(blob = %digest, %error, "a bad copy stays where it is");
+            }
         }
     }
 

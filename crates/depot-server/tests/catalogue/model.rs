@@ -88,9 +88,10 @@ impl Model {
                 let (server, incarnation) = self.who(who);
                 Command::Away(Away { server, incarnation, away })
             }
-            Step::Lost { who, content } => {
+            Step::Lost { who, content, after, most } => {
                 let (server, incarnation) = self.who(who);
-                Command::Lost(Lost { server, incarnation, digest: digest(content) })
+                let (digest, after) = (digest(content), after.map(place));
+                Command::Lost(Lost { server, incarnation, digest, after, most })
             }
             Step::Want { at, read, server: wanted } => Command::Want(Want {
                 namespace: place(at).0,
@@ -208,7 +209,14 @@ impl Model {
                 if self.lives(&lost.server, lost.incarnation).is_none() {
                     return (self.wrong_life(lost.server.as_str()), None);
                 }
-                for file in self.files.values_mut().filter(|file| file.digest == lost.digest) {
+                let behind =
+                    self.files.iter_mut().filter(|(at, _)| Some(*at) > lost.after.as_ref());
+                let files = behind.filter(|(_, file)| file.digest == lost.digest);
+                let mut outcome = Outcome::Noted;
+                for (nth, (at, file)) in (1..).zip(files).take(lost.most as usize) {
+                    if nth == lost.most {
+                        outcome = Outcome::NotedUpTo { namespace: at.0, name: at.1.clone() };
+                    }
                     for holder in &mut file.holders {
                         let had = HolderState::Confirmed { incarnation: lost.incarnation };
                         if holder.who == HolderId::Server(lost.server.clone())
@@ -218,7 +226,7 @@ impl Model {
                         }
                     }
                 }
-                (Outcome::Noted, None)
+                (outcome, None)
             }
             Command::Want(wanted) => (self.want(wanted), None),
             Command::Leave(leave) => (self.leave(leave), None),

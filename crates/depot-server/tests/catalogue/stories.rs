@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use depot_protocol::{ReplicaCount, UtcSeconds};
-use depot_server::catalogue::command::Put;
+use depot_server::catalogue::command::{Lost, Put};
 use depot_server::catalogue::{
     Catalogue, Command, Freshness, HolderState, Incarnation, OpenError, Outcome, ProposeError,
     Store, SweepNumber, Version,
@@ -89,6 +89,36 @@ fn the_start_number_only_rises_and_is_kept() {
     assert_eq!(store.start_number(), 5);
     drop(store);
     assert_eq!(Store::open(&disk, &CHECKED, false).unwrap().start_number(), 5);
+}
+
+#[tokio::test]
+async fn that_a_copy_is_lost_is_said_of_so_many_records_at_once_and_no_more() {
+    let disk = MemDisk::default();
+    found(&disk);
+    let world = World::start(Store::open(&disk, &CHECKED, false).unwrap()).await;
+    let names: Vec<String> = (0..600).map(|n| format!("{n:03}")).collect();
+    for name in &names {
+        world.put(&put(name)).await;
+    }
+    world.put(&Put { digest: digest(2), ..put("other") }).await;
+    let (mut after, mut told) = (None, 0);
+    loop {
+        let (server, incarnation, digest) = (server("a"), Incarnation(7), digest(1));
+        let lost = Lost { server, incarnation, digest, after, most: 256 };
+        let outcome = world.outcome(Command::Lost(lost)).await;
+        let all = world.all().await;
+        let wanted = all.iter().filter(|(_, _, record)| record.confirmed().count() == 0).count();
+        assert!(wanted - told <= 256, "{wanted} after {told}");
+        told = wanted;
+        match outcome {
+            Outcome::NotedUpTo { namespace, name } => {
+                assert_eq!((namespace, name.as_str()), (client(0), &*names[told - 1]));
+                after = Some((namespace, name));
+            }
+            other => break assert_eq!(other, Outcome::Noted),
+        }
+    }
+    assert_eq!(told, 600, "all but the other content");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@ use depot_protocol::{ReplicaCount, ServerName};
 
 use super::*;
 use crate::catalogue::machine::Change;
-use crate::catalogue::record::{Holder, HolderId, HolderState, Incarnation, Record};
+use crate::catalogue::record::{Holder, HolderId, HolderState, Incarnation, Record, Version};
 use crate::catalogue::walk::tests::record;
 
 fn server(name: &str) -> ServerName {
@@ -33,9 +33,9 @@ fn released(content: u8) -> Event {
     Event::Released(Digest::from_bytes([content; 32]))
 }
 
-fn wanted() -> Event {
-    let name = FileName::parse("x").unwrap();
-    Event::Wanted { namespace: Namespace::from_bytes([1; 32]), name }
+fn wanted(content: u8, cause: Cause) -> Event {
+    let (namespace, name) = (Namespace::from_bytes([1; 32]), FileName::parse("x").unwrap());
+    Event::Wanted { namespace, name, digest: Digest::from_bytes([content; 32]), cause }
 }
 
 #[test]
@@ -45,11 +45,23 @@ fn a_server_hears_of_what_it_may_let_go_of_and_of_what_it_shall_get() {
     assert_eq!(told(file(1, &mine), None), [released(1)]);
     assert_eq!(told(file(1, &mine), file(2, &theirs)), [released(1)]);
     assert_eq!(told(file(1, &theirs), None), []);
-    assert_eq!(told(None, file(1, &[("b", true), ("a", false)])), [wanted()]);
-    assert_eq!(told(file(1, &mine), file(2, &[("a", false)])), [released(1), wanted()]);
+    assert_eq!(told(None, file(1, &[("b", true), ("a", false)])), [wanted(1, Cause::Deposit)]);
+    let replaced = told(file(1, &mine), file(2, &[("a", false)]));
+    assert_eq!(replaced, [released(1), wanted(2, Cause::Deposit)]);
     // Wanted before, and still; or by now confirmed.
     assert_eq!(told(file(1, &[("a", false)]), file(1, &[("a", false), ("b", true)])), []);
     assert_eq!(told(file(1, &[("a", false)]), file(1, &mine)), []);
+}
+
+#[test]
+fn a_server_hears_why_it_shall_get_a_copy() {
+    let theirs = || file(1, &[("b", true)]);
+    let both = || file(1, &[("b", true), ("a", false)]);
+    assert_eq!(told(theirs(), both()), [wanted(1, Cause::Lacking)]);
+    let later = both().map(|file| Record { version: Version(file.version.0 + 1), ..file });
+    assert_eq!(told(theirs(), later), [wanted(1, Cause::Deposit)], "more replicas are wished for");
+    let mine = file(1, &[("b", true), ("a", true)]);
+    assert_eq!(told(mine, both()), [wanted(1, Cause::Lost)]);
 }
 
 #[test]
@@ -64,7 +76,7 @@ fn a_server_hears_of_records_that_list_too_many() {
     let theirs = file(1, &[("b", true), ("c", true)]);
     assert_eq!(told(None, theirs), [], "it does not list this server");
     let wanted_too = file(1, &[("a", false), ("b", true), ("c", true)]);
-    assert_eq!(told(None, wanted_too), [wanted(), surplus]);
+    assert_eq!(told(None, wanted_too), [wanted(1, Cause::Deposit), surplus]);
 }
 
 #[test]

@@ -71,10 +71,27 @@ fn commands_of_repair() -> Vec<Command> {
     let (digest, at) = (Digest::from_bytes([0xDD; 32]), name.clone());
     vec![
         Command::Away(Away { server: server_a.clone(), incarnation, away: true }),
-        Command::Lost(Lost { server: server_a.clone(), incarnation, digest }),
+        Command::Lost(Lost {
+            server: server_a.clone(),
+            incarnation,
+            digest,
+            after: None,
+            most: Lost::ALL,
+        }),
         Command::Want(Want { namespace, name: at, version, servers: vec![server("c")] }),
         Command::Leave(Leave { namespace, name, version, server: server_a, incarnation }),
     ]
+}
+
+/// Those that came after that.
+fn commands_in_pages() -> Vec<Command> {
+    let place = || (Namespace::from_bytes([0xAA; 32]), FileName::parse("a/b").unwrap());
+    let page = |after, most| {
+        let (server, incarnation) = (server("a"), Incarnation(7));
+        let digest = Digest::from_bytes([0xDD; 32]);
+        Command::Lost(Lost { server, incarnation, digest, after, most })
+    };
+    vec![page(None, 256), page(Some(place()), 256)]
 }
 
 /// Rows that this release wrote. They must be read for ever: don't change them to make the test
@@ -95,6 +112,10 @@ const COMMANDS_OF_REPAIR: &str = "0103888e98a8c0e08081010b0104060161070107016107
      aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa03612f62ac0201016309aaaaaaaaaaaaaa\
      aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa03612f62ac02016107f4212d23af55\
      0169";
+const COMMANDS_IN_PAGES: &str = "0103888e98a8c0e08081010b01020a016107dddddddddddddddddddddddddddddddddddddddddddd\
+     dddddddddddddddddddd0080020a016107dddddddddddddddddddddddddddddddddddddddddddddd\
+     dddddddddddddddddd01aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\
+     aaaa03612f628002fc1db40b1bbbfcde";
 const MEMBERS: &str = "0103888e98a8c0e08081010b020202050601050205016102060162026da647e85928fde0";
 const PROGRESS: &str = "010103888e98a8c0e08081010c0103888e98a8c0e08081010a020205060105020501610206016202\
      935c64cbf60d21e8";
@@ -120,6 +141,7 @@ fn rows_of_the_log_written_today_are_read_tomorrow() {
         (EntryPayload::Blank, BLANK),
         (EntryPayload::Normal(commands()), COMMANDS),
         (EntryPayload::Normal(commands_of_repair()), COMMANDS_OF_REPAIR),
+        (EntryPayload::Normal(commands_in_pages()), COMMANDS_IN_PAGES),
         (EntryPayload::Membership(members()), MEMBERS),
     ];
     for (payload, row) in entries {
@@ -157,7 +179,8 @@ fn a_node_is_the_hash_that_the_types_name() {
 
 #[test]
 fn a_command_is_never_larger_than_its_weight() {
-    for command in commands().into_iter().chain(commands_of_repair()) {
+    let all = [commands(), commands_of_repair(), commands_in_pages()];
+    for command in all.into_iter().flatten() {
         let stored = postcard::to_stdvec(&store_command(&command)).unwrap();
         assert!(stored.len() <= command.weight(), "{command:?}");
     }

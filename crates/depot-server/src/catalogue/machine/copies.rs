@@ -78,7 +78,7 @@ pub(super) fn apply_leave(
     replace(tables, (&leave.namespace, &leave.name), before, record)
 }
 
-/// Goes through every record of the content, whoever's: one bad copy is bad for all of them.
+/// Goes through the records of the content, whoever's: one bad copy is bad for all of them.
 pub(super) fn apply_lost(
     tables: &mut Tables<'_>,
     lost: &Lost,
@@ -87,7 +87,10 @@ pub(super) fn apply_lost(
     if let Some(refusal) = check_life(tables, &lost.server, lost.incarnation)? {
         return Ok(refusal);
     }
-    for (namespace, name) in tables.files_with(&lost.digest)? {
+    let most = lost.most as usize;
+    let files = tables.files_with(&lost.digest, lost.after.as_ref(), most)?;
+    let last = files.last().filter(|_| files.len() == most).cloned();
+    for (namespace, name) in files {
         let Some(before) = tables.record(&namespace, &name)? else { continue };
         let mut record = before.clone();
         let Some(holder) = holder(&mut record, &lost.server) else { continue };
@@ -98,7 +101,7 @@ pub(super) fn apply_lost(
         tables.put_record(&namespace, &name, Some(&before), &record)?;
         changes.push(Change { namespace, name, before: Some(before), after: Some(record) });
     }
-    Ok(Outcome::Noted)
+    Ok(last.map_or(Outcome::Noted, |(namespace, name)| Outcome::NotedUpTo { namespace, name }))
 }
 
 /// Why what is said of this life of a server is not taken, if it is not.

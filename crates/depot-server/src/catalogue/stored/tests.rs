@@ -9,6 +9,7 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn what_comes_of_commands_is_said_tomorrow_as_today() {
     let server = ServerName::parse("a").unwrap();
+    let (namespace, name) = (Namespace::from_bytes([1; 32]), FileName::parse("x").unwrap());
     let outcomes = [
         Outcome::Done(record(1)),
         Outcome::Removed,
@@ -23,6 +24,7 @@ fn what_comes_of_commands_is_said_tomorrow_as_today() {
         Outcome::SweepOutOfTurn { current: None },
         Outcome::Noted,
         Outcome::Needed { others: 1 },
+        Outcome::NotedUpTo { namespace, name },
     ];
     let mut bytes = Vec::new();
     for (index, outcome) in outcomes.into_iter().enumerate() {
@@ -33,5 +35,5 @@ fn what_comes_of_commands_is_said_tomorrow_as_today() {
         let loaded = load_applied(postcard::from_bytes(&stored).unwrap()).unwrap();
         assert_eq!(loaded, applied);
     }
-    assert_eq!(hex(&bytes), "00010203040405060708090a0b");
+    assert_eq!(hex(&bytes), "00010203040405060708090a0b0c");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::hex;
 use crate::cluster::Proven;
 use crate::config::Server;
-use crate::operator::{BadCopy, RepairStatus, ScrubStatus, Status};
+use crate::operator::{BadCopy, MissingCopy, RepairStatus, ScrubStatus, Status, Why};
 
 /// What one server says of itself.
 pub(super) fn describe(
@@ -42,7 +42,7 @@ pub(super) fn describe(
         )?;
     }
     if let Some(repair) = &status.repair {
-        describe_repair(repair, output)?;
+        describe_repair(repair, &status.missing, output)?;
     }
     if let Some(scrub) = &status.scrub {
         describe_scrub(scrub, output)?;
@@ -62,7 +62,11 @@ pub(super) fn describe(
     Ok(())
 }
 
-fn describe_repair(repair: &RepairStatus, output: &mut impl Write) -> io::Result<()> {
+fn describe_repair(
+    repair: &RepairStatus,
+    missing: &[MissingCopy],
+    output: &mut impl Write,
+) -> io::Result<()> {
     let more = if repair.more { " and more" } else { "" };
     write!(
         output,
@@ -70,7 +74,32 @@ fn describe_repair(repair: &RepairStatus, output: &mut impl Write) -> io::Result
         repair.healed, repair.missing, repair.running
     )?;
     match repair.lacking {
-        Some(lacking) => writeln!(output, "; {lacking} files lack copies"),
+        Some(lacking) => writeln!(output, "; {lacking} files lack copies")?,
+        None => writeln!(output)?,
+    }
+    for copy in missing {
+        describe_missing(copy, output)?;
+    }
+    match repair.missing.saturating_sub(missing.len() as u64) {
+        0 => Ok(()),
+        others => writeln!(output, "    and {others} more"),
+    }
+}
+
+fn describe_missing(copy: &MissingCopy, output: &mut impl Write) -> io::Result<()> {
+    let why = match copy.why {
+        Why::Deposit => "not brought by its deposit",
+        Why::Lacking => "too few copies elsewhere",
+        Why::Bad => "the copy here was bad",
+        Why::Gone => "the copy here is gone",
+        Why::Found => "wanted by a record",
+    };
+    write!(output, "    {}: {why}, since {}", prefix(&copy.digest), seconds(copy.since))?;
+    if copy.running {
+        write!(output, ", under way")?;
+    }
+    match &copy.failure {
+        Some(failure) => writeln!(output, ", tried {} times: {failure}", copy.attempts),
         None => writeln!(output),
     }
 }
@@ -89,12 +118,49 @@ fn describe_scrub(scrub: &ScrubStatus, output: &mut impl Write) -> io::Result<()
         bad => write!(output, ", BAD so far: {bad}")?,
     }
     for BadCopy { digest, ago } in &scrub.found {
-        let prefix: String = digest.chars().take(12).collect();
-        write!(output, ", {prefix} {} ago", seconds(*ago))?;
+        write!(output, ", {} {} ago", prefix(digest), seconds(*ago))?;
     }
     writeln!(output)
 }
 
+/// Enough of a hash to find it in the log and on the disk.
+fn prefix(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
+
 fn seconds(seconds: u64) -> humantime::FormattedDuration {
     humantime::format_duration(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_is_missing_the_oldest_are_shown_with_their_reasons_and_the_others_counted() {
+        let copy = |digest: &str, why| MissingCopy {
+            digest: digest.repeat(64),
+            why,
+            since: 185,
+            running: false,
+            attempts: 0,
+            failure: None,
+        };
+        let failure = Some("no holder gives a copy".to_owned());
+        let missing = [
+            MissingCopy { attempts: 7, failure, ..copy("a", Why::Bad) },
+            MissingCopy { running: true, ..copy("b", Why::Deposit) },
+        ];
+        let repair =
+            RepairStatus { missing: 40, more: false, running: 1, healed: 3, lacking: Some(5) };
+        let mut output = Vec::new();
+        describe_repair(&repair, &missing, &mut output).unwrap();
+        let expected = "  copies: 3 made since the start, 40 wanted here (1 under way); \
+                        5 files lack copies\n    \
+                        aaaaaaaaaaaa: the copy here was bad, since 3m 5s, tried 7 times: \
+                        no holder gives a copy\n    \
+                        bbbbbbbbbbbb: not brought by its deposit, since 3m 5s, under way\n    \
+                        and 38 more\n";
+        assert_eq!(String::from_utf8(output).unwrap(), expected);
+    }
 }

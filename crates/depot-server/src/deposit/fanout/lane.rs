@@ -43,7 +43,7 @@ impl Lanes {
     async fn send(self: &Arc<Self>, mut push: Push) -> Result<Receipt, LaneError> {
         let mut cursor = self.feed.cursor(&self.courier.seams, &self.courier.buffers);
         loop {
-            match cursor.next(push.most()).await? {
+            match cursor.next(push.most()).await.inspect_err(|error| self.condemn(error))? {
                 Next::Piece(piece) => {
                     let sent = timeout(LANE_STALL, push.data(&piece)).await;
                     sent.map_err(|_late| LaneError::Stalled)?.map_err(TransferError::from)?;
@@ -60,6 +60,14 @@ impl Lanes {
                     return Err(LaneError::GivenUp);
                 }
             }
+        }
+    }
+
+    /// The copy that a lane reads back is bad or gone: it is judged, as for any other reader.
+    fn condemn(&self, error: &CannotRead) {
+        if let Some(digest) = self.feed.copy().filter(|_| error.condemns()) {
+            tracing::error!(blob = %digest, %error, "a copy is bad that others were to be made of");
+            self.courier.custody.condemn(digest);
         }
     }
 

@@ -1,18 +1,11 @@
-//! How far the scrub has come: one small file of the data folder, so that a server that is started
-//! often reads everything just as often. Losing it costs reading again, never a copy.
+//! How far the scrub has come, as it is kept.
 
-use std::io;
-use std::path::Path;
-
-use depot_protocol::Digest;
+use depot_protocol::{Digest, FileName};
 use serde::{Deserialize, Serialize};
 
-use crate::seams::Disk;
-use crate::volume::{read_file, write_file};
+use super::super::kept::{Kept, WrittenKey};
+use crate::catalogue::Namespace;
 
-const FILE: &str = "SCRUB";
-/// Some numbers and a hash.
-const SIZE_MAX: u64 = 4096;
 const FORMAT: u32 = 1;
 /// The blobs lie in so many shards.
 const SHARDS: u64 = 256;
@@ -34,12 +27,25 @@ pub(super) struct Position {
     pub(super) fresh: u64,
     /// How many bad copies were found in all.
     pub(super) bad: u64,
+    /// The reading of new copies that is under way.
+    pub(super) new: Option<NewCopies>,
+}
+
+/// How far new copies were read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NewCopies {
+    /// When that began.
+    pub(super) began: u64,
+    /// Up to which version of the catalogue they are read.
+    pub(super) mark: u64,
+    /// The last record whose copy was read.
+    pub(super) after: Option<(Namespace, FileName)>,
 }
 
 /// The file as written.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+pub(super) struct Written {
     format: u32,
     began: u64,
     shard: u8,
@@ -49,6 +55,17 @@ struct Written {
     mark: u64,
     fresh: u64,
     bad: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    new: Option<WrittenNew>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenNew {
+    began: u64,
+    mark: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    after: Option<WrittenKey>,
 }
 
 impl Position {
@@ -76,28 +93,46 @@ impl Position {
             }
         }
     }
+}
 
-    /// As it was saved last, if it was. An error: it can't be used.
-    pub(super) fn load(disk: &dyn Disk) -> io::Result<Option<Self>> {
-        let damaged = || io::Error::new(io::ErrorKind::InvalidData, "the file SCRUB is damaged");
-        let Some(bytes) = read_file(disk, Path::new(FILE), SIZE_MAX)? else { return Ok(None) };
-        let text = std::str::from_utf8(&bytes).map_err(|_| damaged())?;
-        let written: Written = toml::from_str(text).map_err(|_| damaged())?;
-        if written.format != FORMAT {
-            return Err(damaged());
-        }
-        let Written { format: _, began, shard, after, rounds, mark, fresh, bad } = written;
-        let after = after.map(|text| Digest::parse(&text)).transpose().map_err(|_| damaged())?;
-        Ok(Some(Position { began, shard, after, rounds, mark, fresh, bad }))
+impl Kept for Position {
+    const FILE: &'static str = "SCRUB";
+    type Written = Written;
+
+    fn write(&self) -> Written {
+        let Position { began, shard, after, rounds, mark, fresh, bad, new } = self.clone();
+        let after = after.map(|digest| digest.to_string());
+        let new = new.map(|NewCopies { began, mark, after }| {
+            let after = after.as_ref().map(WrittenKey::of);
+            WrittenNew { began, mark, after }
+        });
+        Written { format: FORMAT, began, shard, after, rounds, mark, fresh, bad, new }
     }
 
-    /// Saves it, durably.
-    pub(super) fn save(&self, disk: &dyn Disk) -> io::Result<()> {
-        let Position { began, shard, after, rounds, mark, fresh, bad } = self.clone();
-        let after = after.map(|digest| digest.to_string());
-        let written = Written { format: FORMAT, began, shard, after, rounds, mark, fresh, bad };
-        let text = toml::to_string(&written).expect("numbers and a hash are TOML");
-        write_file(disk, Path::new(FILE), text.as_bytes())
+    fn read(written: Written) -> Option<Self> {
+        let Written { format, began, shard, after, rounds, mark, fresh, bad, new } = written;
+        if format != FORMAT {
+            return None;
+        }
+        let after = match after {
+            Some(text) => Some(Digest::parse(&text).ok()?),
+            None => None,
+        };
+        let new = match new {
+            Some(written) => Some(written.read()?),
+            None => None,
+        };
+        Some(Position { began, shard, after, rounds, mark, fresh, bad, new })
+    }
+}
+
+impl WrittenNew {
+    fn read(&self) -> Option<NewCopies> {
+        let after = match &self.after {
+            Some(key) => Some(key.read()?),
+            None => None,
+        };
+        Some(NewCopies { began: self.began, mark: self.mark, after })
     }
 }
 
@@ -131,18 +166,35 @@ mod tests {
         let disk = crate::seams::system_disk::SystemDisk::open(folder.path()).unwrap();
         assert_eq!(Position::load(&disk).unwrap(), None);
         let after = Some(Digest::from_bytes([0xab; 32]));
-        let position =
-            Position { began: 1, shard: 0xab, after, rounds: 3, mark: 4, fresh: 5, bad: 6 };
+        let mut position = Position {
+            began: 1,
+            shard: 0xab,
+            after,
+            rounds: 3,
+            mark: 4,
+            fresh: 5,
+            bad: 6,
+            new: None,
+        };
         position.save(&disk).unwrap();
-        let path = folder.path().join(FILE);
+        let path = folder.path().join("SCRUB");
         let text = std::fs::read_to_string(&path).unwrap();
         let hash = "ab".repeat(32);
         let expected = format!(
             "format = 1\nbegan = 1\nshard = 171\nafter = \"{hash}\"\nrounds = 3\nmark = 4\nfresh = 5\nbad = 6\n"
         );
         assert_eq!(text, expected);
+        assert_eq!(Position::load(&disk).unwrap().as_ref(), Some(&position));
+        let after = Some((Namespace::from_bytes([0xab; 32]), FileName::parse("x").unwrap()));
+        position.new = Some(NewCopies { began: 7, mark: 8, after });
+        position.save(&disk).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let new = format!(
+            "\n[new]\nbegan = 7\nmark = 8\n\n[new.after]\nnamespace = \"{hash}\"\nname = \"x\"\n"
+        );
+        assert_eq!(text, expected + &new);
         assert_eq!(Position::load(&disk).unwrap(), Some(position));
         std::fs::write(&path, text.replace("mark = 4", "mark = x")).unwrap();
-        assert_eq!(Position::load(&disk).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(Position::load(&disk).unwrap_err().kind(), std::io::ErrorKind::InvalidData);
     }
 }

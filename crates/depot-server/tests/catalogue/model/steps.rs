@@ -1,5 +1,6 @@
 //! What is done to the catalogue: any steps, in any order, right ones more often than wrong ones.
 
+use depot_server::catalogue::command::Lost;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 
 pub(crate) const NAMES: [&str; 4] = ["a", "a/b", "a0", "b"];
@@ -56,6 +57,9 @@ pub(crate) enum Step {
     Lost {
         who: Who,
         content: u8,
+        /// Behind this file, and of how many.
+        after: Option<(u8, usize)>,
+        most: u32,
     },
     Want {
         at: (u8, usize),
@@ -114,7 +118,13 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
         (0..SERVERS.len(), life).prop_map(|(server, life)| Who { server, life })
     };
     let away = (who(), any::<bool>()).prop_map(|(who, away)| Step::Away { who, away });
-    let lost = (who(), 0..3_u8).prop_map(|(who, content)| Step::Lost { who, content });
+    let page = prop_oneof![Just((None, Lost::ALL)), (proptest::option::of(at()), 1..4_u32)];
+    let lost = (who(), 0..3_u8, page).prop_map(|(who, content, (after, most))| Step::Lost {
+        who,
+        content,
+        after,
+        most,
+    });
     let want = (at(), read(), 0..SERVERS.len());
     let want = want.prop_map(|(at, read, server)| Step::Want { at, read, server });
     let leave = (at(), read(), who()).prop_map(|(at, read, who)| Step::Leave { at, read, who });
