@@ -171,7 +171,7 @@ fn a_copy_that_thousands_of_records_have_is_lost_and_made_again() {
         for n in 0..RECORDS {
             let mut client = cluster.client(0).await;
             let file = n.to_string();
-            client.send_line(Deposit::of(ID, &file, &bytes).header()).await;
+            client.send_line(Deposit::of(ID, &file, &bytes).replicas(1).header()).await;
             client.send(&bytes).await;
             assert!(client.hear().await.is_done());
         }
