@@ -1,5 +1,6 @@
 //! What a client of these stories does again and again.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use depot_tests::content::{Stream, made_up_id, random_bytes, sha256};
@@ -75,6 +76,15 @@ pub(crate) fn promised(line: &str, replicas: usize, hash: &str) -> usize {
     );
     assert!(copies >= replicas.div_ceil(2) && copies <= replicas, "{line:?}");
     copies
+}
+
+/// What goes on at the same time is over when this is dropped, also by a panic.
+pub(crate) struct Over<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// Asks a server again until it knows that it has no majority: at once, when it has reached none
