@@ -34,6 +34,7 @@ pub mod history;
 pub mod hostile_server;
 pub mod in_process;
 pub mod linear;
+mod mount;
 mod raw;
 mod server;
 pub mod twins;
@@ -41,6 +42,7 @@ mod wait;
 
 pub use cluster::Cluster;
 pub use folder::Folder;
+pub use mount::Mount;
 pub use raw::{Raw, Recovered, Seen};
 pub use server::{Refusal, Server, Setup};
 pub use wait::{eventually, eventually_within, next_second, timed, within};

@@ -8,6 +8,7 @@
 mod client;
 mod concurrent;
 mod copies;
+mod disks;
 mod dying;
 mod fan_out;
 mod fencing;
