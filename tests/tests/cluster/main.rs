@@ -5,6 +5,7 @@
 //! still, `DEPOT_ORDER_SECONDS=600` has a villain at work for longer; `DEPOT_SEED` repeats a random
 //! test's choices.
 
+mod background;
 mod client;
 mod concurrent;
 mod copies;
