@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::answer;
 use crate::content::sha256;
 use crate::headers::{self, Deposit, hash_line};
+use crate::in_process::Heard;
 use crate::wait::PATIENCE;
 
 /// The longest line there is, with its line feed.
@@ -109,6 +110,32 @@ impl Raw {
                 return None;
             }
         }
+    }
+
+    /// The next line, or what came in its place, where a server may die or stand still.
+    pub fn hear(&mut self) -> Heard {
+        let deadline = Instant::now() + self.patience;
+        loop {
+            if let Some(end) = self.held.iter().position(|&byte| byte == b'\n') {
+                let line = self.held.drain(..=end).collect::<Vec<_>>();
+                return Heard::Line(String::from_utf8_lossy(&line[..end]).into_owned());
+            }
+            match self.read_some(deadline) {
+                Ok(0) => return Heard::Closed,
+                Ok(_) => {}
+                Err(error) if is_timeout(error.kind()) => return Heard::Silence,
+                Err(_) => return Heard::Closed,
+            }
+        }
+    }
+
+    /// Exactly `size` bytes where they come, and in time.
+    pub fn try_exact(&mut self, size: usize) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + self.patience;
+        while self.held.len() < size {
+            self.read_some(deadline).ok().filter(|&read| read > 0)?;
+        }
+        Some(self.held.drain(..size).collect())
     }
 
     /// Exactly `size` bytes.

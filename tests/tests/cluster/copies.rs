@@ -13,7 +13,8 @@ use crate::client::File;
 /// What a paused server may cost a reader: it is let go when it has said nothing for 5 s.
 const LET_GO: Duration = Duration::from_secs(15);
 
-const LARGE: usize = 48 << 20;
+/// More than the buffers of all connections on the way hold.
+const LARGE: usize = 24 << 20;
 
 #[test]
 fn a_server_without_a_copy_recovers_from_those_that_have_one() {
