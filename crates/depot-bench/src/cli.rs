@@ -15,10 +15,10 @@ const ABOUT: &str = "Measures depot servers over real sockets, beside what this 
 const LONG_ABOUT: &str = "\
 Measures depot servers over real sockets, beside what this machine can do.
 
-`run` measures one load, `table` the loads that the project has set itself floors for. In every run
-each load stands beside the machine's own limit, the same work in one plain program on the same disk,
-measured just before it. Only ratios taken in one run count: disks and shared machines change from hour
-to hour.
+`run` measures one load, `table` the loads that the project has set itself floors for, `entries` whether
+the size of a catalogue shows. In every run of the first two each load stands beside the machine's own limit, the same work in one
+plain program on the same disk, measured just before it. Only ratios taken in one run count: disks and
+shared machines change from hour to hour.
 
 Unless told to drive running servers, it starts real `depot-server` processes of its own on free ports
 of loopback with empty data folders, founds a cluster where there are several, and stops and removes
@@ -53,6 +53,7 @@ Examples:
   depot-bench run --size 16MiB --workers 64           64 deposits at once: look at RSS
   depot-bench run --work 9:1 --servers 3 --replicas 2 nine recovers for each deposit
   depot-bench run --address 127.0.0.1:5000            a server that is running
+  depot-bench entries 1000 1000000                    lookups with two catalogues
   depot-bench table --smoke                           does everything work?";
 
 /// Measures depot servers over real sockets.
@@ -70,11 +71,28 @@ pub(crate) enum Command {
     Run(One),
     /// Every load that the project has set itself a floor for
     Table(Table),
+    /// Lookups, pages of a list and deposits with catalogues of different sizes
+    Entries(Entries),
 }
 
-/// How to measure, whatever it is.
+/// What `run` and `table` come to.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// How to measure.
+    pub(crate) how: How,
+    /// How often.
+    pub(crate) runs: u32,
+    /// What is to be done in each run, in order.
+    pub(crate) scenarios: Vec<Scenario>,
+    /// How many idle connections are measured, if any are.
+    pub(crate) idle: Option<u32>,
+    /// The running servers to drive; none where we start our own.
+    pub(crate) addresses: Vec<String>,
+}
+
+/// Whom to measure, and where.
 #[derive(Args, Debug, Clone)]
-pub(crate) struct How {
+pub(crate) struct Place {
     /// The server to start [default: depot-server beside this program]
     #[arg(long, value_name = "FILE")]
     pub(crate) server_binary: Option<PathBuf>,
@@ -82,6 +100,13 @@ pub(crate) struct How {
     /// Folder on the disk to measure; a temporary one is made in it [default: the system's]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+}
+
+/// How to measure a load.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct How {
+    #[command(flatten)]
+    pub(crate) place: Place,
 
     /// How often everything is measured, all loads in turn; medians are shown
     #[arg(long, value_name = "N", default_value_t = 3,
@@ -143,10 +168,10 @@ pub(crate) struct One {
     /// Drive these running servers instead; workers are spread over them
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',',
           conflicts_with_all = ["servers", "server_binary"])]
-    pub(crate) address: Vec<String>,
+    address: Vec<String>,
 
     #[command(flatten)]
-    pub(crate) how: How,
+    how: How,
 }
 
 /// The table.
@@ -170,42 +195,34 @@ pub(crate) struct Table {
     how: How,
 }
 
-impl Command {
-    /// What does not depend on the load.
-    pub(crate) fn how(&self) -> &How {
-        match self {
-            Command::Run(one) => &one.how,
-            Command::Table(table) => &table.how,
-        }
-    }
+/// Catalogues.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct Entries {
+    /// How many entries each catalogue has, one after the other
+    #[arg(value_name = "N", required = true, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) entries: Vec<u64>,
 
-    /// How often everything is measured.
-    pub(crate) fn runs(&self) -> u32 {
-        match self {
-            Command::Run(one) => one.how.runs,
-            Command::Table(table) if table.smoke => 1,
-            Command::Table(table) => table.how.runs,
-        }
-    }
+    /// How many lookups, pages and deposits are measured
+    #[arg(long, value_name = "N", default_value_t = 500,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) turns: u32,
 
-    /// What is to be done in each run, in order.
-    pub(crate) fn scenarios(&self) -> Vec<Scenario> {
-        match self {
-            Command::Run(one) => vec![one.scenario()],
-            Command::Table(table) => scenario::table(table.extent()),
-        }
-    }
-
-    /// How many idle connections are measured.
-    pub(crate) fn idle(&self) -> Option<u32> {
-        match self {
-            Command::Run(_) => None,
-            Command::Table(table) => Some(table.extent().idle),
-        }
-    }
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 impl One {
+    /// What it comes to.
+    pub(crate) fn plan(&self) -> Plan {
+        Plan {
+            how: self.how.clone(),
+            runs: self.how.runs,
+            scenarios: vec![self.scenario()],
+            idle: None,
+            addresses: self.address.clone(),
+        }
+    }
+
     fn scenario(&self) -> Scenario {
         let until =
             self.files.map_or(Until::Elapsed(Duration::from_secs(self.seconds)), Until::Count);
@@ -226,8 +243,19 @@ impl One {
 }
 
 impl Table {
-    fn extent(&self) -> Extent {
-        if self.smoke { Extent::smoke() } else { Extent::whole(self.large_mib, self.seconds) }
+    /// What it comes to.
+    pub(crate) fn plan(&self) -> Plan {
+        let (extent, runs) = match self.smoke {
+            true => (Extent::smoke(), 1),
+            false => (Extent::whole(self.large_mib, self.seconds), self.how.runs),
+        };
+        Plan {
+            how: self.how.clone(),
+            runs,
+            scenarios: scenario::table(extent),
+            idle: Some(extent.idle),
+            addresses: Vec::new(),
+        }
     }
 }
 
@@ -251,9 +279,13 @@ fn size(text: &str) -> Result<u64, String> {
 mod tests {
     use super::*;
 
-    fn parse(words: &str) -> Result<Command, clap::Error> {
+    fn plan(words: &str) -> Result<Plan, clap::Error> {
         let words = std::iter::once("depot-bench").chain(words.split_ascii_whitespace());
-        Ok(Cli::try_parse_from(words)?.command)
+        match Cli::try_parse_from(words)?.command {
+            Command::Run(one) => Ok(one.plan()),
+            Command::Table(table) => Ok(table.plan()),
+            Command::Entries(_) => panic!("this has no plan"),
+        }
     }
 
     #[test]
@@ -264,23 +296,23 @@ mod tests {
 
     #[test]
     fn a_run_is_small_deposits_on_one_server_unless_told_otherwise() {
-        let [scenario] = &parse("run").unwrap().scenarios()[..] else { panic!("one scenario") };
+        let [scenario] = &plan("run").unwrap().scenarios[..] else { panic!("one scenario") };
         assert_eq!((scenario.servers, scenario.first.work), (1, Work::Deposit));
         assert_eq!((scenario.first.bytes, scenario.first.workers), (4096, 32));
     }
 
     #[test]
     fn files_take_the_place_of_the_seconds() {
-        let scenarios = parse("run --files 64 --size 16MiB").unwrap().scenarios();
+        let scenarios = plan("run --files 64 --size 16MiB").unwrap().scenarios;
         assert_eq!(scenarios[0].first.until, Until::Count(64));
         assert_eq!(scenarios[0].first.bytes, 16 << 20);
-        assert!(parse("run --files 1 --seconds 1").is_err());
+        assert!(plan("run --files 1 --seconds 1").is_err());
     }
 
     #[test]
     fn smoke_takes_no_sizes() {
-        assert_eq!(parse("table --smoke").unwrap().runs(), 1);
-        assert!(parse("table --smoke --runs 2").is_err());
+        assert_eq!(plan("table --smoke").unwrap().runs, 1);
+        assert!(plan("table --smoke --runs 2").is_err());
     }
 
     #[test]

@@ -53,11 +53,7 @@ impl Depot {
     pub(crate) fn start(binary: &Path, folder: &Path, servers: usize) -> Result<Self> {
         std::fs::create_dir(folder).context("can't make the servers' folder")?;
         if servers == 1 {
-            let data = folder.join("data");
-            let alone = ["--port".as_ref(), "0".as_ref(), "--data".as_ref(), data.as_os_str()];
-            let mut process = Process::start(Command::new(binary).args(alone))?;
-            let address = process.serves()?;
-            return Ok(Self { addresses: vec![address], processes: vec![process] });
+            return Self::restart(binary, folder);
         }
         let config = folder.join("depot.toml");
         write_config(&config, servers)?;
@@ -77,6 +73,20 @@ impl Depot {
             depot.addresses.push(process.serves()?);
         }
         Ok(depot)
+    }
+
+    /// Starts a depot of one with the data that is in `folder`, if there is some.
+    pub(crate) fn restart(binary: &Path, folder: &Path) -> Result<Self> {
+        let mut server = Command::new(binary);
+        server.args(["--port", "0", "--data"]).arg(Self::data(folder));
+        let mut process = Process::start(&mut server)?;
+        let address = process.serves()?;
+        Ok(Self { addresses: vec![address], processes: vec![process] })
+    }
+
+    /// The data folder of a depot of one that was started in `folder`.
+    pub(crate) fn data(folder: &Path) -> PathBuf {
+        folder.join("data")
     }
 
     /// The processes of our own servers.

@@ -11,6 +11,7 @@ mod cli;
 mod content;
 mod depot;
 mod drive;
+mod entries;
 mod limit;
 mod load;
 mod report;
@@ -32,7 +33,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Entries, Place, Plan};
 use crate::depot::{Depot, Usage};
 use crate::load::{Load, Measured};
 use crate::report::{Gathered, Report, Row};
@@ -60,15 +61,19 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures, prints the table, writes the JSON.
 fn run(command: &Command) -> Result<()> {
-    let how = command.how();
+    match command {
+        Command::Run(one) => measure(&one.plan()),
+        Command::Table(table) => measure(&table.plan()),
+        Command::Entries(entries) => compare_catalogues(entries),
+    }
+}
+
+/// Measures, prints the table, writes the JSON.
+fn measure(plan: &Plan) -> Result<()> {
+    let how = &plan.how;
     let runtime = Runtime::new().context("can't start the runtime")?;
-    let folder = how.data.clone().unwrap_or_else(std::env::temp_dir);
-    let folder = tempfile::Builder::new()
-        .prefix("depot-bench-")
-        .tempdir_in(&folder)
-        .with_context(|| format!("can't make a folder in {}", folder.display()))?;
+    let folder = folder(&how.place)?;
     // Opened first: what is wrong with the path is better told before than after the measurements.
     let json = how
         .json
@@ -76,11 +81,11 @@ fn run(command: &Command) -> Result<()> {
         .map(|path| File::create(path).with_context(|| format!("can't create {}", path.display())));
     let json = json.transpose()?;
 
-    let (servers, depots) = Servers::to_measure(command, folder.path())?;
+    let (servers, depots) = Servers::to_measure(plan, folder.path())?;
     clear_away_when_told_to_end(&runtime, &depots, &folder)?;
     let described = servers.to_string();
     let bench = Bench { runtime, servers, depots, folder: folder.path(), session: session()? };
-    let rows = bench.measure(command)?;
+    let rows = bench.measure(plan)?;
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
         optimised: !cfg!(debug_assertions),
@@ -99,6 +104,33 @@ fn run(command: &Command) -> Result<()> {
     Ok(())
 }
 
+/// Measures one catalogue after the other, and prints a line for each.
+fn compare_catalogues(wanted: &Entries) -> Result<()> {
+    let runtime = Runtime::new().context("can't start the runtime")?;
+    let (folder, binary) = (folder(&wanted.place)?, binary(&wanted.place)?);
+    println!("{}", entries::HEADING);
+    for (number, entries) in wanted.entries.iter().enumerate() {
+        let folder = folder.path().join(format!("entries-{number}"));
+        let measured = entries::measure(&runtime, &binary, &folder, *entries, wanted.turns)?;
+        println!("{measured}");
+    }
+    Ok(())
+}
+
+/// A folder of our own, gone when this program ends.
+fn folder(place: &Place) -> Result<TempDir> {
+    let folder = place.data.clone().unwrap_or_else(std::env::temp_dir);
+    tempfile::Builder::new()
+        .prefix("depot-bench-")
+        .tempdir_in(&folder)
+        .with_context(|| format!("can't make a folder in {}", folder.display()))
+}
+
+/// The server to start.
+fn binary(place: &Place) -> Result<PathBuf> {
+    place.server_binary.clone().map_or_else(depot::beside_this_program, Ok)
+}
+
 /// Where the servers come from.
 enum Servers {
     /// They run already.
@@ -108,17 +140,14 @@ enum Servers {
 }
 
 impl Servers {
-    /// The servers of all scenarios of `command`, in the order of their number.
-    fn to_measure(command: &Command, folder: &Path) -> Result<(Servers, Depots)> {
-        if let Command::Run(one) = command
-            && !one.address.is_empty()
-        {
-            let depot = Depot::running(one.address.clone());
-            return Ok((Servers::Running(one.address.clone()), vec![depot]));
+    /// The servers of all scenarios of `plan`, in the order of their number.
+    fn to_measure(plan: &Plan, folder: &Path) -> Result<(Servers, Depots)> {
+        if !plan.addresses.is_empty() {
+            let depot = Depot::running(plan.addresses.clone());
+            return Ok((Servers::Running(plan.addresses.clone()), vec![depot]));
         }
-        let given = command.how().server_binary.clone();
-        let binary = given.map_or_else(depot::beside_this_program, Ok)?;
-        let mut numbers: Vec<usize> = command.scenarios().iter().map(|one| one.servers).collect();
+        let binary = binary(&plan.how.place)?;
+        let mut numbers: Vec<usize> = plan.scenarios.iter().map(|one| one.servers).collect();
         numbers.sort_unstable();
         numbers.dedup();
         let start =
@@ -157,21 +186,21 @@ struct Rows {
 
 impl Bench<'_> {
     /// Everything, run after run; each kind of work beside its limit.
-    fn measure(&self, command: &Command) -> Result<Vec<Row>> {
+    fn measure(&self, plan: &Plan) -> Result<Vec<Row>> {
         let mut gathered = Vec::new();
-        for scenario in command.scenarios() {
+        for scenario in plan.scenarios.clone() {
             let servers = self.depot(&scenario).addresses.len();
             let row = |name, load| Gathered::new(name, servers, load);
             let first = scenario.first_row.map(|name| row(name, scenario.first));
             let then = scenario.then.map(|(load, _, name)| row(name, load));
             gathered.push((scenario, Rows { first, then }));
         }
-        let mut idle = command.idle().map(|connections| {
+        let mut idle = plan.idle.map(|connections| {
             let load = Load { bytes: 0, workers: connections, ..gathered[0].0.first };
             Gathered::plain(IDLE, 1, load, "B each")
         });
-        for run in 0..command.runs() {
-            eprintln!("run {} of {}", run + 1, command.runs());
+        for run in 0..plan.runs {
+            eprintln!("run {} of {}", run + 1, plan.runs);
             for (number, (scenario, rows)) in (0..).zip(gathered.iter_mut()) {
                 self.once(scenario, run << 16 | number, rows)?;
             }

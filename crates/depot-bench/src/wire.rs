@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use bytes::BytesMut;
 use depot_protocol::{
-    Announced, Answer, ClientCodec, ClientId, Deposit, Digest, FileName, FileSize, Recover,
-    ReplicaCount, Reply, Request, encode_hash_line,
+    Announced, Answer, ClientCodec, ClientId, Deposit, Digest, FileName, FileSize, ListLimit,
+    Recover, ReplicaCount, Reply, Request, encode_hash_line,
 };
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -146,6 +146,32 @@ impl Connection {
         let hash = digest(hash);
         ensure!(hash == announced, "announced {announced}, received {hash}");
         Ok(Recovered { size, stamp })
+    }
+
+    /// Looks a file up, which must be there.
+    pub(crate) async fn stat(&mut self, client: ClientId, name: FileName) -> Result<()> {
+        self.ask(&Request::Stat { client, name })?;
+        self.flush().await?;
+        match self.answer().await? {
+            Answer::Stat { .. } => Ok(()),
+            other => bail!("the server answers {other:?}"),
+        }
+    }
+
+    /// Asks for the page of so many files behind `after`; tells how many came.
+    pub(crate) async fn list(
+        &mut self,
+        client: ClientId,
+        most: u16,
+        after: &FileName,
+    ) -> Result<usize> {
+        let limit = ListLimit::new(most).context("no page has as many files")?;
+        self.ask(&Request::List { client, limit, after: after.into() })?;
+        self.flush().await?;
+        match self.answer().await? {
+            Answer::List { items, .. } => Ok(items.len()),
+            other => bail!("the server answers {other:?}"),
+        }
     }
 
     /// Puts the request into the outbox.
