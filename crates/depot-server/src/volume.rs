@@ -15,6 +15,7 @@ pub mod blob;
 mod check;
 pub mod layout;
 pub mod parts;
+mod shared_sync;
 mod staged;
 mod staging;
 mod trash;
@@ -35,6 +36,7 @@ use crate::seams::{Entropy, Seams};
 pub use blob::{Blob, BlobError};
 pub use check::{Check, Verdict};
 pub use parts::{PartKey, Parts};
+use shared_sync::SharedSync;
 pub use staged::StagedReader;
 pub use staging::{Complete, Seal, Sealed, Staging};
 use trash::Trash;
@@ -78,6 +80,7 @@ pub struct Volume {
     /// quarantining. Never held over anything that waits for a client.
     locks: [Mutex<()>; LOCKS],
     given: Mutex<Given>,
+    syncs: SharedSync,
     parts: Mutex<Parts>,
     trash: Mutex<Trash>,
 }
@@ -133,6 +136,7 @@ impl Volume {
             became_suspect: Notify::new(),
             locks: std::array::from_fn(|_| Mutex::new(())),
             given: Mutex::default(),
+            syncs: SharedSync::default(),
             parts: Mutex::new(parts),
             trash: Mutex::new(trash),
         };
