@@ -15,6 +15,7 @@ pub mod blob;
 mod check;
 pub mod layout;
 pub mod parts;
+mod shared_sync;
 mod staged;
 mod staging;
 mod trash;
@@ -36,6 +37,7 @@ use crate::seams::{Clock, Entropy, Seams};
 pub use blob::{Blob, BlobError};
 pub use check::{Check, MANY, Verdict};
 pub use parts::{PartKey, Parts};
+use shared_sync::SharedSync;
 pub use staged::StagedReader;
 pub use staging::{Complete, Seal, Sealed, Staging};
 use trash::Trash;
@@ -80,6 +82,7 @@ pub struct Volume {
     /// quarantining. Never held over anything that waits for a client.
     locks: [Mutex<()>; LOCKS],
     given: Mutex<Given>,
+    syncs: SharedSync,
     parts: Mutex<Parts>,
     trash: Mutex<Trash>,
     /// When copies were set aside of late because the disk did not give them.
@@ -138,6 +141,7 @@ impl Volume {
             became_suspect: Notify::new(),
             locks: std::array::from_fn(|_| Mutex::new(())),
             given: Mutex::default(),
+            syncs: SharedSync::default(),
             parts: Mutex::new(parts),
             trash: Mutex::new(trash),
             unread: Mutex::default(),
