@@ -19,6 +19,7 @@
 //! | `DEPOT_CLUSTER_KILLS` | how often `cluster` kills a server under load (6) |
 //! | `DEPOT_LANE_MIB` | how large the deposit is in which a server of `cluster` stands still (256) |
 //! | `DEPOT_ORDER_SECONDS` | how long a villain harms the servers of `cluster` whose clients share files (20) |
+//! | `DEPOT_LIVE_MIB` | how large the file of `cluster` is whose replicas change while it is read (64) |
 //! | `DEPOT_FAULT_EVERY` | `faults` fails every so many operations of a kind (1: all) |
 
 // Real time is what these tests are about: they stand outside the server and its clock.

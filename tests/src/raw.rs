@@ -5,8 +5,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use sha2::{Digest, Sha256};
+
 use crate::answer;
-use crate::content::sha256;
+use crate::content::{Stream, hex, sha256};
 use crate::headers::{self, Deposit, hash_line};
 use crate::in_process::Heard;
 use crate::wait::PATIENCE;
@@ -154,6 +156,18 @@ impl Raw {
             deadline = Instant::now() + self.patience;
         }
         self.held.drain(..size.min(self.held.len())).collect()
+    }
+
+    /// The hash of the next `size` bytes, which are never held whole.
+    #[track_caller]
+    pub fn hash_of(&mut self, size: usize) -> String {
+        let (mut hash, mut left) = (Sha256::new(), size);
+        while left > 0 {
+            let piece = self.exact(left.min(Stream::PIECE));
+            hash.update(&piece);
+            left -= piece.len();
+        }
+        hex(&hash.finalize())
     }
 
     /// The server has ended its side in good order, and sent nothing before.

@@ -224,6 +224,16 @@ impl Volume {
         }
     }
 
+    /// The same for whoever would have it from another server too: what lies in the trash stays
+    /// there.
+    pub fn open_blob_outside_trash(
+        &self,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<Option<Blob>, BlobError> {
+        Blob::open(&*self.disk, *digest, size)
+    }
+
     /// Vouches for a blob that is here, sealed long ago: what a record needs to list this server
     /// as a holder without the bytes being sent again. One that lies in the trash is taken out.
     /// A suspect volume vouches for nothing: its names may not be on the disk.

@@ -2,8 +2,8 @@
 //! the network between them, as clients see it: what was acknowledged is there, and right.
 //!
 //! `DEPOT_CLUSTER_KILLS` kills more often, `DEPOT_LANE_MIB=1024` deposits more while a server stands
-//! still, `DEPOT_ORDER_SECONDS=600` has a villain at work for longer; `DEPOT_SEED` repeats a random
-//! test's choices.
+//! still, `DEPOT_LIVE_MIB=1024` changes the replicas of a larger file, `DEPOT_ORDER_SECONDS=600` has
+//! a villain at work for longer; `DEPOT_SEED` repeats a random test's choices.
 
 mod background;
 mod client;
@@ -18,6 +18,7 @@ mod founding;
 mod kill9;
 mod latest;
 mod library;
+mod live;
 mod order;
 mod partition;
 mod peer_port;
