@@ -37,7 +37,7 @@ mod server;
 pub mod twins;
 mod wait;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, free_address};
 pub use folder::Folder;
 pub use raw::{Raw, Recovered, Seen};
 pub use server::{Refusal, Server, Setup};
