@@ -41,7 +41,7 @@ mod server;
 pub mod twins;
 mod wait;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, free_address};
 pub use folder::Folder;
 pub use mount::Mount;
 pub use raw::{Raw, Recovered, Seen};

@@ -11,7 +11,7 @@ use crate::answer;
 use crate::content::{Stream, hex, sha256};
 use crate::headers::{self, Deposit, hash_line};
 use crate::in_process::Heard;
-use crate::wait::PATIENCE;
+use crate::wait::{PATIENCE, eventually};
 
 /// The longest line there is, with its line feed.
 const LINE: usize = 4096;
@@ -60,7 +60,7 @@ impl Raw {
         Ok(Self { stream, held: Vec::new(), patience: PATIENCE })
     }
 
-    /// Waits this long for an answer instead of 10 s.
+    /// Waits this long for an answer instead of 30 s.
     pub fn patient_for(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
@@ -314,6 +314,19 @@ impl Raw {
             (Recovered::Cut(bytes), _) => panic!("{name}: cut after {} bytes", bytes.len()),
             (Recovered::Refused(line), _) => panic!("{name}: {line}"),
         }
+    }
+
+    /// The latest version, asked for again as long as a server says that it may be behind: on a busy
+    /// machine one loses sight of its majority now and then.
+    #[track_caller]
+    pub fn latest(&mut self, id: &str, name: &str) -> Recovered {
+        let mut latest = None;
+        eventually(&format!("the latest version of {name}"), || {
+            let (recovered, seen) = self.try_read(id, name);
+            latest = (seen == Seen::Latest).then_some(recovered);
+            latest.is_some()
+        });
+        latest.expect("it was told")
     }
 
     /// A page of the client's list: each file's line, and whether more follow.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use depot_tests::content::{made_up_id, random_bytes, sha256};
 use depot_tests::headers::{self, Deposit};
-use depot_tests::{Cluster, answer};
+use depot_tests::{Cluster, Recovered, answer};
 
 /// A file and who may read it.
 pub(crate) struct File {
@@ -54,8 +54,11 @@ impl File {
     /// A server answers with the latest version, and it is this one.
     #[track_caller]
     pub(crate) fn is_at(&self, cluster: &Cluster, server: usize) {
-        let recovered = cluster.raw(server).recover(&self.id, &self.name);
-        assert!(recovered == self.bytes, "{}: other bytes than deposited", self.name);
+        match cluster.raw(server).latest(&self.id, &self.name) {
+            Recovered::Whole(bytes) => assert!(bytes == self.bytes, "{}: other bytes", self.name),
+            Recovered::Cut(bytes) => panic!("{}: cut after {} bytes", self.name, bytes.len()),
+            Recovered::Refused(line) => panic!("{}: {line}", self.name),
+        }
     }
 
     /// The answer to `consultar`.
@@ -91,7 +94,7 @@ impl Drop for Over<'_> {
 /// for 5 s.
 #[track_caller]
 pub(crate) fn knows_no_majority(cluster: &Cluster, server: usize) {
-    let most = Duration::from_secs(20);
+    let most = Duration::from_secs(60);
     let ask = headers::remove(&made_up_id(), "ninguem.txt");
     depot_tests::eventually_within(most, "no majority is known", || {
         let line = cluster.raw(server).ask(&ask);

@@ -10,7 +10,7 @@ use depot_tests::{Cluster, Recovered, answer, eventually, eventually_within};
 use crate::client::{File, promised};
 
 /// How long a majority may take to lead on without one of its servers.
-const ELECTION: Duration = Duration::from_secs(15);
+const ELECTION: Duration = Duration::from_secs(60);
 
 #[test]
 fn killed_in_the_middle_of_a_deposit_nothing_of_it_is_there() {

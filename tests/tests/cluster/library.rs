@@ -26,6 +26,7 @@ fn the_library_finishes_a_deposit_whose_server_dies() {
         let done = deposit.await.expect("it finishes");
         assert_eq!(done.hash.to_string(), sha256(&bytes));
     });
+    depot_tests::eventually("two are a majority", || cluster.serves(2));
     let recovered = cluster.raw(2).recover(&id, "a.bin");
     assert!(recovered == bytes, "other bytes");
 }

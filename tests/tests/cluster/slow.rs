@@ -13,7 +13,7 @@ const LANE: Duration = Duration::from_secs(5);
 /// What a receipt may cost until another server is asked for one.
 const RECEIPT: Duration = Duration::from_secs(10);
 /// What else may differ between two equal deposits on a machine that does other things too.
-const SLACK: Duration = Duration::from_secs(5);
+const SLACK: Duration = Duration::from_secs(20);
 
 #[test]
 fn row_69_a_peer_that_stops_reading_holds_up_nobody_and_its_copy_goes_elsewhere() {
@@ -37,7 +37,7 @@ fn row_69_a_peer_that_stops_reading_holds_up_nobody_and_its_copy_goes_elsewhere(
     let most = 8 * even + 2 * LANE + SLACK;
     assert!(uneven <= most, "{uneven:?}, and {even:?} for a quarter when all read");
     let paused = paused.expect("a lane");
-    eventually_within(Duration::from_secs(60), "its copy is on the fourth server", || {
+    eventually_within(Duration::from_secs(120), "its copy is on the fourth server", || {
         let holding = cluster.holding(&hash);
         holding.len() == 3 && !holding.contains(&paused)
     });
