@@ -178,8 +178,9 @@ pub(super) async fn run(inner: Arc<Inner>, stop: CancellationToken) {
 /// goes. One by one, so that a majority of those who vote has always caught up.
 fn next_change(metrics: &Metrics) -> Option<ChangeMembers<u64, Member>> {
     let membership = metrics.membership_config.membership();
-    if membership.get_joint_config().len() != 1 {
-        return None; // a change is under way
+    if let [_, .., last] = &membership.get_joint_config()[..] {
+        // openraft leaves the second half of a change to whoever began it, who may have gone.
+        return Some(ChangeMembers::ReplaceAllVoters(last.clone()));
     }
     let lives: BTreeMap<u64, &Member> = membership.nodes().map(|(node, it)| (*node, it)).collect();
     let superseded = |node: &u64| {
@@ -190,11 +191,66 @@ fn next_change(metrics: &Metrics) -> Option<ChangeMembers<u64, Member>> {
     if !old.is_empty() {
         return Some(ChangeMembers::RemoveNodes(old));
     }
-    let ready = |node: &u64| behind(metrics, *node).is_some_and(|behind| behind <= CLOSE);
+    // One that has acknowledged nothing may not even be founded, however short the log.
+    let heard = |node: &u64| metrics.replication.as_ref()?.get(node)?.as_ref();
+    let close = |node: &u64| behind(metrics, *node).is_some_and(|behind| behind <= CLOSE);
+    let ready = |node: &u64| heard(node).is_some() && close(node);
     let learner = new.into_iter().find(ready)?;
     let name = &lives.get(&learner)?.name;
     let same = |node: &u64| lives.get(node).is_some_and(|member| member.name == *name);
     let mut voters: BTreeSet<u64> = membership.voter_ids().filter(|node| !same(node)).collect();
     voters.insert(learner);
     Some(ChangeMembers::ReplaceAllVoters(voters))
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::{CommittedLeaderId, LogId, Membership, RaftMetrics, StoredMembership};
+
+    use super::*;
+
+    const NODES: [(u64, &str, u64); 4] = [(1, "a", 1), (2, "b", 1), (3, "c", 1), (22, "b", 2)];
+
+    fn log_id(index: u64) -> LogId<u64> {
+        LogId::new(CommittedLeaderId::new(1, 1), index)
+    }
+
+    /// Ten entries; `b` has lost its disk, and its second life has acknowledged so many of them.
+    fn metrics(voters: &[&[u64]], second: Option<u64>) -> Metrics {
+        let member = |(node, name, life): (u64, &str, u64)| {
+            (node, Member::of(&ServerName::parse(name).unwrap(), Incarnation(life)))
+        };
+        let nodes: BTreeMap<u64, Member> = NODES.into_iter().map(member).collect();
+        let voters = voters.iter().map(|config| config.iter().copied().collect()).collect();
+        let membership = Arc::new(StoredMembership::new(None, Membership::new(voters, nodes)));
+        let mut metrics: Metrics = RaftMetrics::new_initial(1);
+        metrics.last_log_index = Some(9);
+        metrics.membership_config = membership;
+        metrics.replication = Some(BTreeMap::from([(22, second.map(log_id))]));
+        metrics
+    }
+
+    fn voters(change: Option<ChangeMembers<u64, Member>>) -> Option<Vec<u64>> {
+        change.map(|change| match change {
+            ChangeMembers::ReplaceAllVoters(voters) => voters.into_iter().collect(),
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn a_life_that_has_caught_up_votes_in_the_place_of_the_earlier_one() {
+        assert_eq!(voters(next_change(&metrics(&[&[1, 2, 3]], Some(9)))), Some(vec![1, 3, 22]));
+    }
+
+    #[test]
+    fn one_that_has_acknowledged_nothing_does_not_vote_however_short_the_log() {
+        assert_eq!(voters(next_change(&metrics(&[&[1, 2, 3]], None))), None);
+    }
+
+    /// Whoever began it was stopped, or leads no more.
+    #[test]
+    fn a_change_that_was_left_halfway_is_finished() {
+        let halfway = metrics(&[&[1, 2, 3], &[1, 3, 22]], Some(9));
+        assert_eq!(voters(next_change(&halfway)), Some(vec![1, 3, 22]));
+    }
 }
