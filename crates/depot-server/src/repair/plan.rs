@@ -27,8 +27,7 @@ use crate::config::ClusterSettings;
 use crate::custody::{Custody, CustodyError};
 use crate::tasks::Tasks;
 use crate::transfer::Transfer;
-pub(super) use round::Place;
-use round::Round;
+pub(super) use round::{Place, Round};
 
 /// So many records are looked at in one go.
 const PAGE: usize = 512;
@@ -205,6 +204,8 @@ impl Planner {
 struct Lack<'r> {
     missing: usize,
     there: Vec<&'r ServerName>,
+    /// Whether anybody is up who can give one.
+    given: bool,
 }
 
 impl Moment<'_> {
@@ -228,18 +229,19 @@ impl Moment<'_> {
             !self.is_up(server) || member.is_some_and(|member| self.takes(member, size))
         };
         let mut there: Vec<_> = self.servers.counting(record).collect();
-        let last = there.iter().filter(|server| self.is_up(server)).count() <= 1;
+        let up = there.iter().filter(|server| self.is_up(server)).count();
         there.extend(self.servers.coming(record).filter(comes));
-        if last {
+        if up == 1 {
             there.retain(|server| !self.late.contains(*server));
         }
         let missing = (usize::from(record.replicas.get()) + 1).saturating_sub(there.len());
-        Lack { missing, there }
+        Lack { missing, there, given: up > 0 }
     }
 
-    /// The servers that come next for what is missing: they take it, and don't hold it already.
+    /// The servers that come next for what is missing: they take it, and don't hold it already. None
+    /// where nobody can give it to them: when somebody can, all records are looked at anyway.
     fn next(&self, key: &[u8], record: &Record, lack: &Lack<'_>) -> Vec<ServerName> {
-        if lack.missing == 0 {
+        if lack.missing == 0 || !lack.given {
             return Vec::new();
         }
         let members = &self.planner.members;
