@@ -112,11 +112,12 @@ impl Repair {
 }
 
 /// Passes on what the catalogue tells this server; in a depot of one there is nothing to repair
-/// from, only to let go.
+/// from, only to let go. `missed` wakes the sweeper where it is not told what.
 pub async fn hear(
     mut events: mpsc::Receiver<Event>,
     courier: Courier,
     repair: Option<Arc<Repair>>,
+    missed: Arc<Notify>,
     tasks: Tasks,
 ) {
     loop {
@@ -126,6 +127,9 @@ pub async fn hear(
             () = tasks.stopping().cancelled() => return,
         };
         let Some(event) = event else { return };
+        if event == Event::LookAtAll {
+            missed.notify_one();
+        }
         if let Event::Released(digest) = event {
             courier.custody.let_go(digest);
         } else if let Some(repair) = &repair {
