@@ -63,7 +63,7 @@ impl Repair {
         let load = move || Keeper::<Place>::load(disk, &seams);
         let (keeper, place) = blocking::run(&courier.seams.blocking, load).await?;
         let custody = &courier.custody;
-        let sight = Sight { links: Arc::clone(links), seams: courier.seams.clone() };
+        let sight = Sight::new(Arc::clone(links), Arc::clone(members), courier.seams.clone());
         let healer = Healer::new(courier.clone(), members.me().clone());
         let surplus = Surplus::new(courier, Arc::clone(members));
         let planner = Arc::new(Planner {

@@ -184,7 +184,7 @@ impl Planner {
         servers: &Servers,
         room: u64,
     ) -> (Vec<Want>, u64) {
-        let late = self.sight.peers(false, self.settings.repair_after_last);
+        let late = self.sight.down(servers.names(), self.settings.repair_after_last);
         let moment = Moment { planner: self, servers, late, room };
         let (mut wants, mut lacking) = (Vec::new(), 0);
         for (namespace, name, record) in files {
