@@ -73,6 +73,8 @@ impl Repair {
             sight: sight.clone(),
             settings: settings.clone(),
             wake: Notify::new(),
+            told: Mutex::default(),
+            told_any: Notify::new(),
             lacking: AtomicU64::new(0),
             place: Mutex::new(place.unwrap_or_default()),
             keeper,
@@ -96,6 +98,7 @@ impl Repair {
             Event::Wanted { namespace, name, digest, cause } => {
                 self.healer.want((namespace, name), digest, cause);
             }
+            Event::Lacking { namespace, name } => self.planner.look_at(namespace, name),
             Event::Surplus { namespace, name } => self.surplus.look_at(namespace, name),
             Event::Servers => {
                 self.planner.look();
