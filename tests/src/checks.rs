@@ -19,7 +19,7 @@ impl Server {
         self.is_unharmed();
     }
 
-    /// No upload and no part lies in the staging folder, at the latest after 10 s.
+    /// No upload and no part lies in the staging folder, at the latest after 30 s.
     #[track_caller]
     pub fn has_nothing_staged(&self) {
         eventually("an empty staging folder", || self.folder().staged().is_empty());

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 /// How long it waits for a client that says nothing.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The id it gives to whoever has none.
 pub const ISSUED: &str = "0b5c8f0e-52a1-4d3f-9d0a-2f3c5d6e7f80";

@@ -18,6 +18,8 @@
 //! | `DEPOT_SIM_SEEDS` | how many seeds each storm of `cluster_simulation` runs (24, 6, 14) |
 //! | `DEPOT_CLUSTER_KILLS` | how often `cluster` kills a server under load (6) |
 //! | `DEPOT_LANE_MIB` | how large the deposit is in which a server of `cluster` stands still (256) |
+//! | `DEPOT_ORDER_SECONDS` | how long a villain harms the servers of `cluster` whose clients share files (20) |
+//! | `DEPOT_LIVE_MIB` | how large the file of `cluster` is whose replicas change while it is read (64) |
 //! | `DEPOT_FAULT_EVERY` | `faults` fails every so many operations of a kind (1: all) |
 
 // Real time is what these tests are about: they stand outside the server and its clock.
@@ -29,16 +31,19 @@ pub mod cluster;
 pub mod content;
 mod folder;
 pub mod headers;
+pub mod history;
 pub mod hostile_server;
 pub mod in_process;
 pub mod linear;
+mod mount;
 mod raw;
 mod server;
 pub mod twins;
 mod wait;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, free_address};
 pub use folder::Folder;
+pub use mount::Mount;
 pub use raw::{Raw, Recovered, Seen};
 pub use server::{Refusal, Server, Setup};
 pub use wait::{eventually, eventually_within, next_second, timed, within};

@@ -99,7 +99,11 @@ impl Search<'_> {
         if !self.tried.insert((done, value.clone())) {
             return false;
         }
-        for at in left.filter(|at| self.history[*at].called <= first_answer).collect::<Vec<_>>() {
+        let mut next =
+            left.filter(|at| self.history[*at].called <= first_answer).collect::<Vec<_>>();
+        // What may never have happened is thought of last: it may come in whenever it is needed.
+        next.sort_by_key(|at| self.history[*at].answered.is_none());
+        for at in next {
             let Some(next) = after(&self.history[at].did, value) else { continue };
             self.order.push(at);
             if self.order.len() > self.longest.len() {

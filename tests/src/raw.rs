@@ -5,10 +5,13 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use sha2::{Digest, Sha256};
+
 use crate::answer;
-use crate::content::sha256;
+use crate::content::{Stream, hex, sha256};
 use crate::headers::{self, Deposit, hash_line};
-use crate::wait::PATIENCE;
+use crate::in_process::Heard;
+use crate::wait::{PATIENCE, eventually};
 
 /// The longest line there is, with its line feed.
 const LINE: usize = 4096;
@@ -57,7 +60,7 @@ impl Raw {
         Ok(Self { stream, held: Vec::new(), patience: PATIENCE })
     }
 
-    /// Waits this long for an answer instead of 10 s.
+    /// Waits this long for an answer instead of 30 s.
     pub fn patient_for(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
@@ -111,6 +114,32 @@ impl Raw {
         }
     }
 
+    /// The next line, or what came in its place, where a server may die or stand still.
+    pub fn hear(&mut self) -> Heard {
+        let deadline = Instant::now() + self.patience;
+        loop {
+            if let Some(end) = self.held.iter().position(|&byte| byte == b'\n') {
+                let line = self.held.drain(..=end).collect::<Vec<_>>();
+                return Heard::Line(String::from_utf8_lossy(&line[..end]).into_owned());
+            }
+            match self.read_some(deadline) {
+                Ok(0) => return Heard::Closed,
+                Ok(_) => {}
+                Err(error) if is_timeout(error.kind()) => return Heard::Silence,
+                Err(_) => return Heard::Closed,
+            }
+        }
+    }
+
+    /// Exactly `size` bytes where they come, and in time.
+    pub fn try_exact(&mut self, size: usize) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + self.patience;
+        while self.held.len() < size {
+            self.read_some(deadline).ok().filter(|&read| read > 0)?;
+        }
+        Some(self.held.drain(..size).collect())
+    }
+
     /// Exactly `size` bytes.
     #[track_caller]
     pub fn exact(&mut self, size: usize) -> Vec<u8> {
@@ -127,6 +156,18 @@ impl Raw {
             deadline = Instant::now() + self.patience;
         }
         self.held.drain(..size.min(self.held.len())).collect()
+    }
+
+    /// The hash of the next `size` bytes, which are never held whole.
+    #[track_caller]
+    pub fn hash_of(&mut self, size: usize) -> String {
+        let (mut hash, mut left) = (Sha256::new(), size);
+        while left > 0 {
+            let piece = self.exact(left.min(Stream::PIECE));
+            hash.update(&piece);
+            left -= piece.len();
+        }
+        hex(&hash.finalize())
     }
 
     /// The server has ended its side in good order, and sent nothing before.
@@ -273,6 +314,19 @@ impl Raw {
             (Recovered::Cut(bytes), _) => panic!("{name}: cut after {} bytes", bytes.len()),
             (Recovered::Refused(line), _) => panic!("{name}: {line}"),
         }
+    }
+
+    /// The latest version, asked for again as long as a server says that it may be behind: on a busy
+    /// machine one loses sight of its majority now and then.
+    #[track_caller]
+    pub fn latest(&mut self, id: &str, name: &str) -> Recovered {
+        let mut latest = None;
+        eventually(&format!("the latest version of {name}"), || {
+            let (recovered, seen) = self.try_read(id, name);
+            latest = (seen == Seen::Latest).then_some(recovered);
+            latest.is_some()
+        });
+        latest.expect("it was told")
     }
 
     /// A page of the client's list: each file's line, and whether more follow.

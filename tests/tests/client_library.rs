@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails is found by its line")]
 
 use std::fs;
-use std::net::TcpListener;
 use std::sync::mpsc::{Sender, channel};
 
 use depot_client::{
@@ -12,7 +11,7 @@ use depot_client::{
 };
 use depot_tests::content::{made_up_id, random_bytes, sha256};
 use depot_tests::hostile_server::HostileServer;
-use depot_tests::{Server, Setup};
+use depot_tests::{Server, Setup, free_address};
 use futures_util::TryStreamExt;
 
 const NONE: ReplicaCount = ReplicaCount::new(0);
@@ -117,8 +116,7 @@ async fn an_id_comes_back_and_is_never_shown() {
 #[tokio::test]
 async fn a_dead_server_is_passed_over_and_all_dead_ones_are_named() {
     let server = Server::start();
-    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let dead = Endpoint::parse(&dead.to_string()).unwrap();
+    let dead = Endpoint::parse(&free_address().to_string()).unwrap();
     let servers = vec![dead.clone(), endpoint(&server)];
     let client = Client::connect(Options { servers, ..Options::default() }, None).await.unwrap();
     assert_eq!(client.server(), endpoint(&server));

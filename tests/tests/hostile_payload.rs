@@ -125,7 +125,7 @@ fn row_42_a_payload_that_stalls_or_trickles_is_tempo_esgotado() {
         thread::sleep(SECOND / 20);
     }
     for client in [&mut silent, &mut trickling] {
-        within(Duration::ZERO, 3 * SECOND, || {
+        within(Duration::ZERO, 20 * SECOND, || {
             answer::refused(&client.line(), "tempo_esgotado");
             client.ended();
         });
@@ -159,7 +159,7 @@ fn row_44_a_client_that_never_reads_its_answers_is_closed_after_the_write_stall(
     for number in 0..50 {
         client.deposit(&id, &format!("{number:02}{}", "a".repeat(1000)), b"hello");
     }
-    let connected = server.descriptors();
+    let connected = server.sockets();
     // Each answer has 60 KB: 10,000 of them fit no buffer.
     let lists = format!("{}\n", headers::list(&id, 1000, "")).repeat(10_000);
     let unread = thread::spawn(move || {
@@ -167,7 +167,7 @@ fn row_44_a_client_that_never_reads_its_answers_is_closed_after_the_write_stall(
         let _ = client.try_send(lists);
         client
     });
-    eventually("the connection is closed", || server.descriptors() < connected);
+    eventually("the connection is closed", || server.sockets() < connected);
     assert!(server.memory() < 64 << 10, "{} KiB", server.memory());
     server.is_unharmed();
     drop(unread.join());
@@ -179,9 +179,9 @@ fn row_45_a_recover_that_nobody_reads_is_closed_after_the_write_stall() {
     let (mut client, id) = (server.connect(), made_up_id());
     let bytes = random_bytes(1, 32 * MIB);
     client.deposit(&id, "a", &bytes);
-    let connected = server.descriptors();
+    let connected = server.sockets();
     client.send_line(headers::recover(&id, "a"));
-    eventually("the connection is closed", || server.descriptors() < connected);
+    eventually("the connection is closed", || server.sockets() < connected);
     assert!(client.line().starts_with("resultado:1|"));
     let read = client.until_cut();
     assert!(read.len() < bytes.len(), "all of it stood in buffers");

@@ -3,7 +3,8 @@
 //! A server that stored equal content once, or compressed it, would otherwise be measured at doing
 //! nothing. Making a block costs next to nothing: noise that was drawn once, a stamp every 4 KiB.
 
-use sha2::{Digest, Sha256};
+use depot_protocol::Digest;
+use sha2::{Digest as _, Sha256};
 
 /// A file is made, sent and hashed in blocks of this size.
 pub(crate) const BLOCK: usize = 1024 * 1024;
@@ -84,11 +85,9 @@ pub(crate) fn split_mix(state: &mut u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// A finished SHA-256 as the protocol writes it: 64 hex digits in lower case.
-pub(crate) fn hex(hash: Sha256) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = |byte: u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
-    hash.finalize().iter().copied().flat_map(digits).map(char::from).collect()
+/// A finished SHA-256 as the protocol has it.
+pub(crate) fn digest(hash: Sha256) -> Digest {
+    Digest::from_bytes(hash.finalize().into())
 }
 
 #[cfg(test)]
@@ -118,11 +117,5 @@ mod tests {
         let pages = first.chunks(STAMP_EVERY).chain(second.chunks(STAMP_EVERY));
         let distinct: std::collections::HashSet<&[u8]> = pages.clone().collect();
         assert_eq!(distinct.len(), pages.count());
-    }
-
-    #[test]
-    fn the_hash_is_written_in_lower_case() {
-        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        assert_eq!(hex(Sha256::new()), empty);
     }
 }

@@ -1,34 +1,40 @@
-//! A client for one connection, written from PROTOCOL.md alone: what is measured is a server as
-//! others will meet it. It shares no code with the server.
+//! One client's connection: requests are sent, answers come in their order, up to
+//! [`PIPELINE_MAX`](depot_protocol::PIPELINE_MAX) later.
+//!
+//! What is sent and read is the protocol's codec; nothing is kept of a payload but its hash.
 
 use std::io;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use sha2::{Digest, Sha256};
+use bytes::BytesMut;
+use depot_protocol::{
+    Announced, Answer, ClientCodec, ClientId, Deposit, Digest, FileName, FileSize, ListLimit,
+    Recover, ReplicaCount, Reply, Request, encode_hash_line,
+};
+use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_util::codec::{Decoder, Encoder};
 
-use crate::content::{BLOCK, Content, FileKey, STAMP, hex};
+use crate::content::{BLOCK, Content, FileKey, STAMP, digest};
 
-/// The longest line that either side may send, with its line feed.
-const LINE: usize = 4096;
-
-/// How much is read at once, at most.
-const BUFFER: usize = 256 * 1024;
+/// The room for what a connection reads: a large file is read in pieces of up to this size.
+const INBOX: usize = 256 * 1024;
 
 /// A server that neither takes nor sends a byte for so long is given up. A deposit's answer may take
 /// 60 s.
 const SILENCE: Duration = Duration::from_secs(90);
 
-/// One connection, whose requests are answered one after the other.
+/// One connection.
 pub(crate) struct Connection {
     stream: TcpStream,
-    /// What has been read and not been used yet is `buffer[start..end]`.
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
+    codec: ClientCodec,
+    inbox: BytesMut,
+    outbox: BytesMut,
+    /// How much is read at once, at most.
+    piece: usize,
 }
 
 /// A file that was recovered whole, with the right hash.
@@ -47,133 +53,172 @@ impl Connection {
             .with_context(|| format!("can't connect to {address}"))?;
         // Without this, a small exchange costs 44 ms: Nagle's algorithm waits for a delayed ACK.
         stream.set_nodelay(true)?;
-        let wanted = usize::try_from(size).unwrap_or(BUFFER).saturating_add(LINE);
-        Ok(Self { stream, buffer: vec![0; wanted.min(BUFFER)], start: 0, end: 0 })
+        let wanted =
+            usize::try_from(size).unwrap_or(INBOX).saturating_add(depot_protocol::LINE_MAX);
+        let piece = wanted.min(INBOX);
+        let inbox = BytesMut::with_capacity(piece);
+        Ok(Self { stream, codec: ClientCodec::new(), inbox, outbox: BytesMut::new(), piece })
     }
 
     /// Asks for a new client id.
-    pub(crate) async fn first_connection(&mut self) -> Result<String> {
-        self.send(b"id_cliente:\n").await?;
-        let answer = self.answer().await?;
-        Ok(field(&answer, "id_cliente")?.to_owned())
+    pub(crate) async fn first_connection(&mut self) -> Result<ClientId> {
+        self.ask(&Request::FirstConnection)?;
+        self.flush().await?;
+        match self.answer().await? {
+            Answer::Connected { client } => Ok(client),
+            other => bail!("the server answers {other:?}"),
+        }
     }
 
-    /// Deposits the file `key`. One block is hashed before it is sent, which is one
-    /// write; of more the hash is sent last, so that the file is read once.
+    /// Sends the file `key`, and tells the hash that [`Connection::deposited`] is to be given. One
+    /// block is hashed before it is sent, with its header in one write; of more the hash is sent
+    /// last, so that the file is read once.
     pub(crate) async fn deposit(
         &mut self,
-        id: &str,
-        name: &str,
+        client: ClientId,
+        name: FileName,
+        replicas: u8,
         content: &mut Content,
         key: FileKey,
-    ) -> Result<()> {
-        let size = key.size;
-        let header = |hash: &str| {
-            format!(
-                "id_cliente:{id}|qtd_replicas:0|tamanho_arquivo:{size}|hash_arquivo:{hash}|nome_arquivo:{name}\n"
-            )
-        };
-        let hash = if size <= BLOCK as u64 {
-            let payload = content.block(key, 0);
-            let hash = hex(Sha256::new_with_prefix(payload));
-            let mut message = header(&hash).into_bytes();
-            message.extend_from_slice(payload);
-            self.send(&message).await?;
-            hash
-        } else {
-            self.send(header("depois").as_bytes()).await?;
-            let mut hash = Sha256::new();
-            let mut offset = 0;
-            while offset < size {
-                let block = content.block(key, offset);
-                hash.update(block);
-                self.send(block).await?;
-                offset += block.len() as u64;
-            }
-            let hash = hex(hash);
-            self.send(format!("hash_arquivo:{hash}\n").as_bytes()).await?;
-            hash
-        };
-        let answer = self.answer().await.with_context(|| format!("can't deposit {name}"))?;
-        let acknowledged = field(&answer, "hash_arquivo")?;
-        ensure!(acknowledged == hash, "{name}: sent {hash}, acknowledged {acknowledged}");
-        Ok(())
+    ) -> Result<Digest> {
+        let small = key.size <= BLOCK as u64;
+        let known = small.then(|| digest(Sha256::new_with_prefix(content.block(key, 0))));
+        self.ask(&Request::Deposit(Deposit {
+            client,
+            replicas: ReplicaCount::new(replicas),
+            size: FileSize::new(key.size).context("no file is as large as this")?,
+            hash: known.map_or(Announced::Last, Announced::Known),
+            offset: None,
+            name,
+        }))?;
+        if let Some(hash) = known {
+            self.outbox.extend_from_slice(content.block(key, 0));
+            self.flush().await?;
+            return Ok(hash);
+        }
+        self.flush().await?;
+        let mut hash = Sha256::new();
+        let mut offset = 0;
+        while offset < key.size {
+            let block = content.block(key, offset);
+            hash.update(block);
+            let sent = within(self.stream.write_all(block)).await;
+            offset += block.len() as u64;
+            self.heard_if_failed(sent).await?;
+        }
+        let hash = digest(hash);
+        encode_hash_line(&hash, &mut self.outbox);
+        self.flush().await?;
+        Ok(hash)
     }
 
-    /// Recovers a file and checks its hash.
-    pub(crate) async fn recover(&mut self, id: &str, name: &str) -> Result<Recovered> {
-        self.send(format!("id_cliente:{id}|nome_arquivo:{name}\n").as_bytes()).await?;
-        let answer = self.answer().await.with_context(|| format!("can't recover {name}"))?;
-        let announced = field(&answer, "hash_arquivo")?;
-        let size: u64 = field(&answer, "tamanho_arquivo")?
-            .parse()
-            .with_context(|| format!("no size in the answer {answer:?}"))?;
+    /// The next answer is that of a deposit with this hash.
+    pub(crate) async fn deposited(&mut self, sent: Digest) -> Result<()> {
+        match self.answer().await? {
+            Answer::Deposited { hash, .. } if hash == sent => Ok(()),
+            other => bail!("sent {sent}, the server answers {other:?}"),
+        }
+    }
+
+    /// Asks for a file.
+    pub(crate) async fn recover(&mut self, client: ClientId, name: FileName) -> Result<()> {
+        self.ask(&Request::Recover(Recover { client, offset: None, name }))?;
+        self.flush().await
+    }
+
+    /// The next answer is a file; its hash is checked.
+    pub(crate) async fn recovered(&mut self) -> Result<Recovered> {
+        let (size, announced) = match self.reply().await? {
+            Reply::RecoverHead { size, hash, .. } => (size.get(), hash),
+            other => bail!("the server answers {other:?}"),
+        };
         let mut stamp = [0; STAMP];
         let mut hash = Sha256::new();
         let mut received = 0;
-        while received < size {
-            if self.start == self.end {
-                self.fill().await.with_context(|| format!("{name} is cut at {received}"))?;
+        while let Reply::Payload(piece) = self.reply().await? {
+            hash.update(&piece);
+            if received < STAMP {
+                let length = piece.len().min(STAMP - received);
+                stamp[received..received + length].copy_from_slice(&piece[..length]);
             }
-            let left = usize::try_from(size - received).unwrap_or(usize::MAX);
-            let chunk = &self.buffer[self.start..self.end];
-            let chunk = &chunk[..chunk.len().min(left)];
-            hash.update(chunk);
-            if let Ok(place) = usize::try_from(received)
-                && place < STAMP
-            {
-                let length = chunk.len().min(STAMP - place);
-                stamp[place..place + length].copy_from_slice(&chunk[..length]);
-            }
-            received += chunk.len() as u64;
-            self.start += chunk.len();
+            received += piece.len();
         }
-        let hash = hex(hash);
-        ensure!(hash == announced, "{name}: announced {announced}, received {hash}");
+        let hash = digest(hash);
+        ensure!(hash == announced, "announced {announced}, received {hash}");
         Ok(Recovered { size, stamp })
     }
 
-    /// Sends all of `bytes`. Where that fails, the server may have told why before it closed.
-    async fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        let Err(error) = within(self.stream.write_all(bytes)).await else { return Ok(()) };
+    /// Looks a file up, which must be there.
+    pub(crate) async fn stat(&mut self, client: ClientId, name: FileName) -> Result<()> {
+        self.ask(&Request::Stat { client, name })?;
+        self.flush().await?;
+        match self.answer().await? {
+            Answer::Stat { .. } => Ok(()),
+            other => bail!("the server answers {other:?}"),
+        }
+    }
+
+    /// Asks for the page of so many files behind `after`; tells how many came.
+    pub(crate) async fn list(
+        &mut self,
+        client: ClientId,
+        most: u16,
+        after: &FileName,
+    ) -> Result<usize> {
+        let limit = ListLimit::new(most).context("no page has as many files")?;
+        self.ask(&Request::List { client, limit, after: after.into() })?;
+        self.flush().await?;
+        match self.answer().await? {
+            Answer::List { items, .. } => Ok(items.len()),
+            other => bail!("the server answers {other:?}"),
+        }
+    }
+
+    /// Puts the request into the outbox.
+    fn ask(&mut self, request: &Request) -> Result<()> {
+        self.codec.expect(request.expecting())?;
+        self.codec.encode(request, &mut self.outbox)?;
+        Ok(())
+    }
+
+    /// Sends what is in the outbox.
+    async fn flush(&mut self) -> Result<()> {
+        let sent = within(self.stream.write_all(&self.outbox)).await;
+        self.outbox.clear();
+        self.heard_if_failed(sent).await
+    }
+
+    /// Where sending fails, the server may have told why before it closed.
+    async fn heard_if_failed(&mut self, sent: io::Result<()>) -> Result<()> {
+        let Err(error) = sent else { return Ok(()) };
         match self.answer().await {
             Ok(answer) => bail!("the server closed after the early answer {answer:?}"),
             Err(refusal) => Err(refusal.context(error).context("can't send")),
         }
     }
 
-    /// The header of the next answer; `resultado:0` is an error.
-    async fn answer(&mut self) -> Result<String> {
-        let line = self.line().await?;
-        ensure!(field(&line, "resultado")? == "1", "the server answers {line:?}");
-        Ok(line)
-    }
-
-    /// The next line, without its line feed.
-    async fn line(&mut self) -> Result<String> {
-        let mut searched = 0;
-        loop {
-            let unread = &self.buffer[self.start..self.end];
-            if let Some(found) = unread[searched..].iter().position(|&byte| byte == b'\n') {
-                let line = &unread[..searched + found];
-                let text = std::str::from_utf8(line).context("a line is not UTF-8")?.to_owned();
-                self.start += line.len() + 1;
-                return Ok(text);
-            }
-            searched = unread.len();
-            ensure!(searched < LINE, "the server sends a line of more than {LINE} bytes");
-            self.fill().await?;
+    /// The next answer; a refusal is an error.
+    async fn answer(&mut self) -> Result<Answer> {
+        match self.reply().await? {
+            Reply::Answer(answer) => Ok(answer),
+            other => bail!("a file came where an answer was expected: {other:?}"),
         }
     }
 
-    /// Reads more, at least one byte.
-    async fn fill(&mut self) -> Result<()> {
-        self.buffer.copy_within(self.start..self.end, 0);
-        (self.start, self.end) = (0, self.end - self.start);
-        let read = within(self.stream.read(&mut self.buffer[self.end..])).await?;
-        ensure!(read > 0, "the server closed the connection");
-        self.end += read;
-        Ok(())
+    /// The next part of what the server says; a refusal is an error.
+    async fn reply(&mut self) -> Result<Reply> {
+        loop {
+            match self.codec.decode(&mut self.inbox)? {
+                Some(Reply::Answer(Answer::Refused(refusal))) => {
+                    bail!("the server answers {:?}", refusal.render())
+                }
+                Some(reply) => return Ok(reply),
+                None => {}
+            }
+            self.inbox.reserve(self.piece);
+            let read = within(self.stream.read_buf(&mut self.inbox)).await?;
+            ensure!(read > 0, "the server closed the connection");
+        }
     }
 }
 
@@ -181,14 +226,6 @@ impl Connection {
 async fn within<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let silent = |_| io::Error::new(io::ErrorKind::TimedOut, "the server is silent for 90 s");
     timeout(SILENCE, work).await.map_err(silent)?
-}
-
-/// The value of `key` in an answer. Fields that this program doesn't know are passed over.
-fn field<'a>(line: &'a str, key: &str) -> Result<&'a str> {
-    line.split('|')
-        .filter_map(|field| field.split_once(':'))
-        .find_map(|(name, value)| (name == key).then_some(value))
-        .with_context(|| format!("no {key} in the answer {line:?}"))
 }
 
 #[cfg(test)]

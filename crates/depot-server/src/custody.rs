@@ -73,7 +73,7 @@ pub struct Custody {
     /// Wakes who tells it.
     pub lost_any: Notify,
     /// One sweep at a time.
-    sweeping: tokio::sync::Mutex<()>,
+    sweeping: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Custody {
@@ -96,7 +96,7 @@ impl Custody {
             orphaned: Notify::new(),
             losses: Mutex::default(),
             lost_any: Notify::new(),
-            sweeping: tokio::sync::Mutex::default(),
+            sweeping: Arc::default(),
         }
     }
 
@@ -212,6 +212,10 @@ impl Custody {
         self.losses().forget(digest);
     }
 
+    fn orphans(&self) -> MutexGuard<'_, BTreeSet<Digest>> {
+        self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn losses(&self) -> MutexGuard<'_, Losses> {
         self.losses.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -266,37 +270,27 @@ impl Custody {
 
     /// A record stopped listing this blob, or never came to: the sweeper shall look.
     pub fn let_go(&self, digest: Digest) {
-        self.orphans.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+        self.orphans().insert(digest);
         self.orphaned.notify_one();
     }
 
     /// Whether a sweep has anything to do.
     pub fn wants_sweep(&self) -> bool {
-        !self.orphans.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-            || self.volume.vouched() > VOUCHED_MAX
+        !self.orphans().is_empty() || self.volume.vouched() > VOUCHED_MAX
     }
 
     /// Sweeps what was let go. Returns how many copies went into the trash.
     pub async fn sweep(self: &Arc<Self>) -> Result<usize, CustodyError> {
-        let _one = self.sweeping.lock().await;
-        let server = self.home.identity().server.clone();
-        let orphans =
-            std::mem::take(&mut *self.orphans.lock().unwrap_or_else(PoisonError::into_inner));
-        let swept = self.sweep_through(&server, orphans.clone()).await;
-        if swept.is_err() {
-            self.orphans.lock().unwrap_or_else(PoisonError::into_inner).extend(orphans);
-        }
-        swept
-    }
-
-    async fn sweep_through(
-        self: &Arc<Self>,
-        server: &ServerName,
-        orphans: BTreeSet<Digest>,
-    ) -> Result<usize, CustodyError> {
-        let current =
-            self.ask(|view, custody| view.sweep_number(&custody.home.identity().server)).await?;
-        let number = SweepNumber(current.0 + 1);
+        // Held by the job that trashes, so that it ends before the next sweep begins even where
+        // nobody waits for it any more.
+        let one = Arc::clone(&self.sweeping).lock_owned().await;
+        let orphans = Orphans::take(self);
+        // The number is what all of the catalogue's order says: one that a restart knows of no more
+        // may have been given receipts under.
+        let (view, server) = (self.latest().await?, self.home.identity().server.clone());
+        let asked = server.clone();
+        let current = blocking::run(&self.seams.blocking, move || view.sweep_number(&asked));
+        let number = SweepNumber(current.await??.0 + 1);
         let sweep = Command::Sweep(Sweep { server: server.clone(), number });
         let Outcome::Swept = self.catalogue.propose(sweep).await?.outcome else {
             return Err(CustodyError::Refused);
@@ -305,22 +299,9 @@ impl Custody {
         let expires = self.now() + self.trash.as_secs();
         // Every look comes after the sweep in the catalogue's order.
         let view = self.latest().await?;
-        let custody = Arc::clone(self);
         let trash = move || {
-            let server = &custody.home.identity().server;
-            let mut trashed = 0;
-            for digest in orphans {
-                let listed = || view.lists_blob(&digest, server).map_err(CustodyError::from);
-                match custody.volume.trash(&digest, expires, listed) {
-                    Ok(true) => {
-                        tracing::info!(blob = %digest, "no record lists this copy: into the trash");
-                        trashed += 1;
-                    }
-                    Ok(false) => {}
-                    // This one stays; the next look at the whole volume comes to it again.
-                    Err(error) => tracing::error!(blob = %digest, %error, "cannot sweep a copy"),
-                }
-            }
+            let trashed = orphans.trash(&view, &server, expires);
+            drop(one);
             trashed
         };
         Ok(blocking::run(&self.seams.blocking, trash).await?)
@@ -397,5 +378,43 @@ impl Custody {
         let view = self.catalogue.view().await?;
         let custody = Arc::clone(self);
         Ok(blocking::run(&self.seams.blocking, move || ask(&view, &custody)).await??)
+    }
+}
+
+/// Blobs that a sweep has taken to look at. Where it does not come to that, also because nobody waits
+/// for it any more, they are looked at by the next one.
+struct Orphans {
+    custody: Arc<Custody>,
+    blobs: BTreeSet<Digest>,
+}
+
+impl Orphans {
+    fn take(custody: &Arc<Custody>) -> Self {
+        let blobs = std::mem::take(&mut *custody.orphans());
+        Orphans { custody: Arc::clone(custody), blobs }
+    }
+
+    /// Trashes those that no record lists, as this view has it. How many that were.
+    fn trash(mut self, view: &View, server: &ServerName, expires: u64) -> usize {
+        let mut trashed = 0;
+        for digest in std::mem::take(&mut self.blobs) {
+            let listed = || view.lists_blob(&digest, server).map_err(CustodyError::from);
+            match self.custody.volume.trash(&digest, expires, listed) {
+                Ok(true) => {
+                    tracing::info!(blob = %digest, "no record lists this copy: into the trash");
+                    trashed += 1;
+                }
+                Ok(false) => {}
+                // This one stays; the next look at the whole volume comes to it again.
+                Err(error) => tracing::error!(blob = %digest, %error, "cannot sweep a copy"),
+            }
+        }
+        trashed
+    }
+}
+
+impl Drop for Orphans {
+    fn drop(&mut self) {
+        self.custody.orphans().append(&mut self.blobs);
     }
 }

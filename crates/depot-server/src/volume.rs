@@ -15,6 +15,7 @@ pub mod blob;
 mod check;
 pub mod layout;
 pub mod parts;
+mod shared_sync;
 mod staged;
 mod staging;
 mod trash;
@@ -36,6 +37,7 @@ use crate::seams::{Clock, Entropy, Seams};
 pub use blob::{Blob, BlobError};
 pub use check::{Check, MANY, Verdict};
 pub use parts::{PartKey, Parts};
+use shared_sync::SharedSync;
 pub use staged::StagedReader;
 pub use staging::{Complete, Seal, Sealed, Staging};
 use trash::Trash;
@@ -80,6 +82,7 @@ pub struct Volume {
     /// quarantining. Never held over anything that waits for a client.
     locks: [Mutex<()>; LOCKS],
     given: Mutex<Given>,
+    syncs: SharedSync,
     parts: Mutex<Parts>,
     trash: Mutex<Trash>,
     /// When copies were set aside of late because the disk did not give them.
@@ -138,6 +141,7 @@ impl Volume {
             became_suspect: Notify::new(),
             locks: std::array::from_fn(|_| Mutex::new(())),
             given: Mutex::default(),
+            syncs: SharedSync::default(),
             parts: Mutex::new(parts),
             trash: Mutex::new(trash),
             unread: Mutex::default(),
@@ -180,6 +184,9 @@ impl Volume {
     /// A scrub has read everything and found it good: payloads are taken again, unless there were
     /// more faults than the `faults` that it began with.
     pub fn absolve(&self, faults: u64) -> io::Result<bool> {
+        if self.faults() != faults {
+            return Ok(false);
+        }
         match self.disk.remove_file(&layout::suspect()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => other?,
@@ -187,7 +194,7 @@ impl Volume {
         self.disk.sync_dir(&layout::volume())?;
         let swapped = self.faults.compare_exchange(faults, 0, Ordering::AcqRel, Ordering::Acquire);
         if swapped.is_err() {
-            self.note_suspect();
+            self.note_suspect(); // one more fault came in between
         }
         Ok(swapped.is_ok())
     }
@@ -217,9 +224,22 @@ impl Volume {
         }
     }
 
+    /// The same for whoever would have it from another server too: what lies in the trash stays
+    /// there.
+    pub fn open_blob_outside_trash(
+        &self,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<Option<Blob>, BlobError> {
+        Blob::open(&*self.disk, *digest, size)
+    }
+
     /// Vouches for a blob that is here, sealed long ago: what a record needs to list this server
     /// as a holder without the bytes being sent again. One that lies in the trash is taken out.
+    /// A suspect volume vouches for nothing: its names may not be on the disk.
     pub fn vouch(&self, digest: &Digest, size: u64) -> Result<Option<Sealed>, BlobError> {
+        let suspect = |error| BlobError::Unreadable(io::Error::other(error));
+        self.check_writable().map_err(suspect)?;
         let _lock = self.lock(digest);
         let mut blob = Blob::open(&*self.disk, *digest, size)?;
         if blob.is_none() && self.restore_locked(digest).map_err(BlobError::Unreadable)? {
@@ -229,7 +249,10 @@ impl Volume {
             return Ok(None);
         }
         // It may lie here since a moment before a crash, its name never synced.
-        self.disk.sync_dir(&layout::shard_of(digest)).map_err(BlobError::Unreadable)?;
+        let synced = self.disk.sync_dir(&layout::shard_of(digest));
+        synced.map_err(|error| suspect(self.failed("sync a folder of blobs", error)))?;
+        // Another's failed sync of this folder may have taken the name with it.
+        self.check_writable().map_err(suspect)?;
         Ok(Some(self.give(*digest, size)))
     }
 

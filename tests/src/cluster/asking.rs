@@ -8,8 +8,9 @@ use crate::headers;
 use crate::wait::eventually_within;
 use crate::{Raw, answer};
 
-/// How long an election, a copy in the background or a server's way back may take.
-const SOON: Duration = Duration::from_secs(30);
+/// How long an election, a copy in the background or a server's way back may take, several of which
+/// may follow one another on a busy machine.
+const SOON: Duration = Duration::from_secs(90);
 
 impl Cluster {
     /// Waits until every running server serves with a majority and knows that all others do.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::network::Network;
-use super::{Cluster, alive, ports};
+use super::{Cluster, alive, free_address};
 use crate::content::made_up_id;
 
 /// A cluster that does not run yet.
@@ -36,9 +36,9 @@ pub(super) struct Member {
 
 impl Member {
     fn new(number: u8) -> Self {
-        let address = || SocketAddr::from(([127, 0, 0, 1], ports::free()));
         let name = char::from(b'a' + number).to_string();
-        Self { name, address: address(), peer: address(), zone: None, witness: false }
+        let (address, peer) = (free_address(), free_address());
+        Self { name, address, peer, zone: None, witness: false }
     }
 }
 

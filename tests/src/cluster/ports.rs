@@ -2,7 +2,7 @@
 //! the system gives out its own, in a block that no other test process has, and free right now.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -20,11 +20,13 @@ struct Block {
     _lock: File,
 }
 
-/// A port of 127.0.0.1 that nobody listens on, and that nobody else is told of soon.
-pub(super) fn free() -> u16 {
+/// An address of this machine that nobody listens on, and that nobody else is told of soon. Unlike a
+/// port that the system gave out and took back, no connection that begins meanwhile can get it.
+pub fn free_address() -> SocketAddr {
     static OURS: OnceLock<Mutex<Block>> = OnceLock::new();
     let ours = OURS.get_or_init(|| Mutex::new(Block::take()));
-    ours.lock().unwrap_or_else(PoisonError::into_inner).free()
+    let port = ours.lock().unwrap_or_else(PoisonError::into_inner).free();
+    SocketAddr::from(([127, 0, 0, 1], port))
 }
 
 impl Block {

@@ -20,8 +20,8 @@ use crate::folder::{forms_of_id, holds};
 use crate::wait::eventually;
 use crate::{Folder, Raw};
 
-/// How long a server may take until it is ready, or until it has given up.
-const START: Duration = Duration::from_secs(30);
+/// How long a server may take until it is ready, or until it has ended; long, for a busy machine.
+const START: Duration = Duration::from_secs(60);
 
 /// A running server. Dropping it kills it.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ pub(super) fn run(setup: Setup) -> Result<Server, Refusal> {
     let (output, lines) = Captured::lines_of(child.stdout.take().expect("stdout is piped"));
     let (log, _) = Captured::lines_of(child.stderr.take().expect("stderr is piped"));
     let Ok(ready) = lines.recv_timeout(START) else {
-        let status = wait_for(&mut child, Duration::from_secs(1));
+        let status = wait_for(&mut child, START);
         let stderr = if status.is_some() { log.whole() } else { log.text() };
         let _ = child.kill().and_then(|()| child.wait());
         let status = status.unwrap_or_else(|| panic!("not ready after {START:?}; log:\n{stderr}"));
@@ -159,6 +159,14 @@ impl Server {
     /// How many descriptors it has open.
     pub fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count()
+    }
+
+    /// How many of them are sockets: its listener, its connections and a few of its own, and no file
+    /// that is open for a moment.
+    pub fn sockets(&self) -> usize {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs");
+        let targets = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
     }
 
     /// Ends it as kill -9 does; returns how to start it again.

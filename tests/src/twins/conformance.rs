@@ -31,6 +31,7 @@ pub fn check(disk: &dyn Disk) {
         check(disk, dir);
     }
     disk.sync_dir(Path::new("")).expect("the empty path is the folder itself");
+    disk.sync_all().expect("a healthy disk");
     let space = disk.space().expect("how much room there is");
     assert!(space.free <= space.total && space.total > 0);
 }

@@ -234,6 +234,15 @@ impl Disk for MemoryDisk {
         )
     }
 
+    fn sync_all(&self) -> io::Result<()> {
+        let operation = Operation::on(Op::SyncAll, Path::new(""));
+        let sync = |image: &mut Image| {
+            image.sync_all();
+            Ok(())
+        };
+        self.perform_sync(operation, sync, Image::fail_sync_all)
+    }
+
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
         self.perform(Op::List, path, |image| image.list(path))
     }

@@ -186,6 +186,22 @@ impl Disk for TurmoilDisk {
         }
     }
 
+    fn sync_all(&self) -> io::Result<()> {
+        let mut unsynced = vec![PathBuf::new()];
+        while let Some(dir) = unsynced.pop() {
+            for entry in self.list(&dir)? {
+                let path = dir.join(entry.name);
+                match entry.kind {
+                    Kind::File => self.open(&path, OpenMode::Read)?.sync()?,
+                    Kind::Directory => unsynced.push(path),
+                    Kind::Other => {}
+                }
+            }
+            self.sync_dir(&dir)?;
+        }
+        Ok(())
+    }
+
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
         let path = self.path(path)?;
         if kind_at(&path) == Some(Kind::File) {

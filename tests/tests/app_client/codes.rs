@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Stdio;
 
-use depot_tests::Server;
+use depot_tests::{Server, free_address};
 
 use crate::desk::{Desk, Ran};
 
@@ -24,7 +24,7 @@ fn each_failure_has_its_code() {
 
 #[test]
 fn nobody_there_is_code_7() {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = free_address();
     let said = Desk::at(address).run(&["list"]).failed(7);
     assert!(said.contains(&address.to_string()), "{said}");
 }

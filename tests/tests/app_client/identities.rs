@@ -9,9 +9,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
-use depot_tests::Server;
 use depot_tests::content::made_up_id;
 use depot_tests::hostile_server::HostileServer;
+use depot_tests::{Server, free_address};
 
 use crate::desk::{Desk, Ran};
 
@@ -144,7 +144,7 @@ fn naming(others: &Arc<Mutex<Vec<SocketAddr>>>) -> HostileServer {
 fn an_id_is_kept_for_all_servers_of_a_depot_and_for_no_stranger() {
     let (named, nobody) = (Arc::default(), Arc::default());
     let (first, second, stranger) = (naming(&named), naming(&named), naming(&nobody));
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = free_address();
     let [one, two, other] = [&first, &second, &stranger].map(HostileServer::address);
     named.lock().unwrap().extend([one, two, other, gone]);
     nobody.lock().unwrap().push(other);

@@ -2,8 +2,8 @@
 
 use std::process::{Command, Stdio};
 
-use depot_tests::Server;
 use depot_tests::content::made_up_id;
+use depot_tests::{Server, free_address};
 
 use crate::desk::Desk;
 use crate::terminal::{CTRL_C, Terminal};
@@ -26,7 +26,7 @@ fn a_server_asks_its_port_and_serves() {
     person.answer("Which? ", "nothing of this");
     person.expect("Please answer");
     person.answer("Which? ", "server");
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = free_address();
     person.answer("Port to listen on [7070]: ", &free.port().to_string());
     person.expect(&format!("clients on {free}, data in "));
     assert!(Desk::at(free).run(&["servers"]).done().contains("active"));

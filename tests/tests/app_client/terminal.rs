@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use nix::pty::{Winsize, openpty};
 
 /// How long anything may take that ought to happen at once.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Ctrl-C.
 pub(crate) const CTRL_C: &str = "\u{3}";

@@ -14,7 +14,7 @@ use crate::site::Site;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_servers_change_and_read_through_any_over_real_sockets() {
-    let mut site = Site::over_tcp(LogLimits::default()).await;
+    let mut site = Site::over_tcp(LogLimits::default());
     site.start_all().await;
     let mut names = Vec::new();
     for through in ["a", "b", "c"] {
@@ -30,15 +30,18 @@ async fn three_servers_change_and_read_through_any_over_real_sockets() {
 /// more; six a second were measured.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pitfall_3_an_entry_does_not_wait_for_a_segment_to_fill() {
-    let mut site = Site::over_tcp(LogLimits::default()).await;
+    let mut site = Site::over_tcp(LogLimits::default());
     site.start_all().await;
     let leader = site.leader().await;
-    let begun = Instant::now();
+    let mut took = Vec::new();
     for n in 0..100 {
+        let begun = Instant::now();
         site.put(leader, &format!("file {n}")).await;
+        took.push(begun.elapsed());
     }
-    let took = begun.elapsed();
-    assert!(took < Duration::from_secs(4), "100 changes took {took:?}");
+    // Not all of them: a busy machine makes some of them late.
+    took.sort_unstable();
+    assert!(took[50] < Duration::from_millis(40), "half of them took {:?}", took[50]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,6 +22,7 @@ use depot_server::config::Settings;
 use depot_server::seams::network::Tcp;
 use depot_server::seams::{Disk, Network, Seams};
 use depot_server::tasks::Tasks;
+use depot_tests::free_address;
 use depot_tests::twins::clock::TokioClock;
 use depot_tests::twins::memory_disk::MemoryDisk;
 use depot_tests::twins::network::MemoryNetwork;
@@ -32,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 const CLUSTER: [u8; 16] = [7; 16];
 const NAMES: [&str; 3] = ["a", "b", "c"];
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 
 /// Three servers, of which some run.
 pub(crate) struct Site {
@@ -53,14 +54,10 @@ struct Server {
 }
 
 impl Site {
-    /// Over real sockets, at ports that were free a moment ago.
-    pub(crate) async fn over_tcp(limits: LogLimits) -> Self {
-        let mut ports = Vec::new();
-        for name in NAMES {
-            ports.push((name, Tcp.bind(([127, 0, 0, 1], 0).into()).await.unwrap()));
-        }
-        let places = ports.iter().map(|(name, port)| (*name, port.local_address().unwrap()));
-        Site::over(Arc::new(Tcp), true, places.collect(), limits)
+    /// Over real sockets.
+    pub(crate) fn over_tcp(limits: LogLimits) -> Self {
+        let places = NAMES.map(|name| (name, free_address())).into();
+        Site::over(Arc::new(Tcp), true, places, limits)
     }
 
     pub(crate) fn in_memory(limits: LogLimits) -> Self {

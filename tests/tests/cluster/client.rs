@@ -1,10 +1,11 @@
 //! What a client of these stories does again and again.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use depot_tests::content::{Stream, made_up_id, random_bytes, sha256};
+use depot_tests::content::{made_up_id, random_bytes, sha256};
 use depot_tests::headers::{self, Deposit};
-use depot_tests::{Cluster, Raw, answer};
+use depot_tests::{Cluster, Recovered, answer};
 
 /// A file and who may read it.
 pub(crate) struct File {
@@ -53,8 +54,11 @@ impl File {
     /// A server answers with the latest version, and it is this one.
     #[track_caller]
     pub(crate) fn is_at(&self, cluster: &Cluster, server: usize) {
-        let recovered = cluster.raw(server).recover(&self.id, &self.name);
-        assert!(recovered == self.bytes, "{}: other bytes than deposited", self.name);
+        match cluster.raw(server).latest(&self.id, &self.name) {
+            Recovered::Whole(bytes) => assert!(bytes == self.bytes, "{}: other bytes", self.name),
+            Recovered::Cut(bytes) => panic!("{}: cut after {} bytes", self.name, bytes.len()),
+            Recovered::Refused(line) => panic!("{}: {line}", self.name),
+        }
     }
 
     /// The answer to `consultar`.
@@ -77,26 +81,23 @@ pub(crate) fn promised(line: &str, replicas: usize, hash: &str) -> usize {
     copies
 }
 
+/// What goes on at the same time is over when this is dropped, also by a panic.
+pub(crate) struct Over<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Asks a server again until it knows that it has no majority: at once, when it has reached none
 /// for 5 s.
 #[track_caller]
 pub(crate) fn knows_no_majority(cluster: &Cluster, server: usize) {
-    let most = Duration::from_secs(20);
+    let most = Duration::from_secs(60);
     let ask = headers::remove(&made_up_id(), "ninguem.txt");
     depot_tests::eventually_within(most, "no majority is known", || {
         let line = cluster.raw(server).ask(&ask);
         line.starts_with("resultado:0|erro:sem_quorum|")
     });
-}
-
-/// Sends a file too large to hold, `between` being called once when a quarter was sent.
-#[track_caller]
-pub(crate) fn pour(raw: &mut Raw, stream: &Stream, pieces: u64, between: impl FnOnce()) {
-    let mut between = Some(between);
-    for (at, piece) in (0..).zip(stream.clone()) {
-        if at == pieces / 4 {
-            between.take().into_iter().for_each(|between| between());
-        }
-        raw.send(&piece);
-    }
 }

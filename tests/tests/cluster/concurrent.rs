@@ -7,7 +7,7 @@ use depot_tests::content::{made_up_id, random_bytes};
 use depot_tests::headers::{self, Deposit};
 use depot_tests::{Cluster, Raw, Recovered, answer};
 
-use crate::client::promised;
+use crate::client::{Over, promised};
 
 /// What the round of one server deposits: recognisable, and of its own size.
 fn version(server: usize, round: usize) -> Vec<u8> {
@@ -23,6 +23,7 @@ fn row_46_deposits_of_one_name_through_all_servers_are_one_order_and_no_mix() {
         assert!((0..3).any(ours), "a mix of {} bytes", bytes.len());
     };
     thread::scope(|scope| {
+        let ends = Over(&over);
         let reading = scope.spawn(|| {
             while !over.load(Ordering::SeqCst) {
                 match cluster.raw(1).try_recover(&id, "one") {
@@ -45,7 +46,7 @@ fn row_46_deposits_of_one_name_through_all_servers_are_one_order_and_no_mix() {
             })
         });
         writing.into_iter().for_each(|writer| writer.join().expect("all are acknowledged"));
-        over.store(true, Ordering::SeqCst);
+        drop(ends);
         reading.join().expect("no mix was read");
     });
     // The last one in the order is some server's last one, and all tell the same.

@@ -6,14 +6,16 @@ use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use depot_tests::headers;
-use depot_tests::{Cluster, Raw, Recovered, answer, eventually, eventually_within, within};
+use depot_tests::{Cluster, Raw, Recovered, answer, eventually, within};
 
 use crate::client::File;
 
-/// What a paused server may cost a reader: it is let go when it has said nothing for 5 s.
-const LET_GO: Duration = Duration::from_secs(15);
+/// What a paused server may cost a reader: it is let go when it has said nothing for 2 s, or for 10 s
+/// where it was asked once more. The rest is for a busy machine.
+const LET_GO: Duration = Duration::from_secs(45);
 
-const LARGE: usize = 48 << 20;
+/// More than the buffers of all connections on the way hold.
+const LARGE: usize = 24 << 20;
 
 #[test]
 fn a_server_without_a_copy_recovers_from_those_that_have_one() {
@@ -118,8 +120,7 @@ fn without_a_holder_that_lives_it_is_copia_indisponivel_and_comes_back_with_it()
     file.deposit(&cluster, 0, 0);
     cluster.kill9(0);
     for server in [1, 2] {
-        let most = Duration::from_secs(15);
-        eventually_within(most, "two are a majority", || cluster.serves(server));
+        eventually("two are a majority", || cluster.serves(server));
         within(Duration::ZERO, LET_GO, || {
             let recovered = cluster.raw(server).try_recover(&file.id, &file.name);
             let Recovered::Refused(line) = recovered else { panic!("from where?") };

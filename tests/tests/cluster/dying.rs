@@ -10,7 +10,7 @@ use depot_tests::{Cluster, Recovered, answer, eventually, eventually_within};
 use crate::client::{File, promised};
 
 /// How long a majority may take to lead on without one of its servers.
-const ELECTION: Duration = Duration::from_secs(15);
+const ELECTION: Duration = Duration::from_secs(60);
 
 #[test]
 fn killed_in_the_middle_of_a_deposit_nothing_of_it_is_there() {
@@ -67,7 +67,7 @@ fn killed_around_the_answer_of_a_deposit_it_is_there_whole_or_not_at_all() {
 #[test]
 fn killed_in_the_middle_of_a_recover_it_is_a_cut_and_goes_on_elsewhere() {
     let mut cluster = Cluster::of(3).start();
-    let file = File::new("a.bin", 48 << 20);
+    let file = File::new("a.bin", 24 << 20);
     file.deposit_whole(&cluster, 0, 2);
     let mut client = cluster.raw(1);
     let line = client.ask(headers::recover(&file.id, &file.name));

@@ -12,7 +12,7 @@ use crate::client::{File, promised};
 const SIZES: [usize; 6] = [0, 1, 65_535, 65_536, 65_537, 262_145];
 
 /// How long a majority may take to lead on without one of its servers.
-const ELECTION: Duration = Duration::from_secs(15);
+const ELECTION: Duration = Duration::from_secs(60);
 
 #[test]
 fn what_is_deposited_with_two_replicas_through_any_server_is_on_all_three() {
@@ -119,19 +119,19 @@ fn any_one_and_then_any_two_may_die_and_all_is_there_and_right() {
         file.deposit_whole(&cluster, server, 2);
         file
     });
-    for (first, second, last) in [(0, 1, 2), (1, 2, 0), (2, 0, 1)] {
-        cluster.kill9(first);
-        for server in [second, last] {
+    // Each one is dead alone, then with the next one; then the first comes back.
+    cluster.kill9(0);
+    for (dead, next, last) in [(0, 1, 2), (1, 2, 0), (2, 0, 1)] {
+        for server in [next, last] {
             eventually_within(ELECTION, "two are a majority", || cluster.serves(server));
             files.iter().for_each(|file| file.is_at(&cluster, server));
         }
-        cluster.kill9(second);
+        cluster.kill9(next);
         for file in &files {
             let (bytes, seen) = cluster.raw(last).read(&file.id, &file.name);
             assert!(bytes == file.bytes && seen == Seen::Local, "one alone");
         }
-        cluster.start_all();
-        cluster.ready();
+        cluster.start(dead);
     }
 }
 

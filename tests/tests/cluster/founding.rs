@@ -9,7 +9,7 @@ use depot_server::seams::Seams;
 use depot_tests::cluster::Told;
 use depot_tests::content::made_up_id;
 use depot_tests::headers::{self, Deposit};
-use depot_tests::{Cluster, answer, eventually, within};
+use depot_tests::{Cluster, answer, eventually, free_address, timed, within};
 
 use crate::client::File;
 
@@ -67,7 +67,8 @@ fn init_that_misses_a_server_names_it_and_founds_nothing() {
     let mut cluster = Cluster::of(3).stopped();
     cluster.start(0);
     cluster.start(1);
-    within(Duration::ZERO, Duration::from_secs(15), || {
+    // It waits 5 s for a server that is not there.
+    within(Duration::ZERO, Duration::from_secs(30), || {
         cluster.operator(&["init"]).refused(&["server c"]);
     });
     nothing_is_founded(&cluster, 2);
@@ -80,7 +81,8 @@ fn init_that_misses_a_server_names_it_and_founds_nothing() {
 fn init_by_another_list_or_secret_is_refused_and_founds_nothing() {
     let mut cluster = Cluster::of(3).stopped();
     let own = cluster.address(2).to_string();
-    let list = cluster.another_config("list", |text| text.replace(&own, "127.0.0.1:11999"));
+    let other = free_address().to_string();
+    let list = cluster.another_config("list", |text| text.replace(&own, &other));
     let secret = cluster.another_config("secret", |text| {
         text.replace("secret = \"", "secret = \"not the one of the others ")
     });
@@ -208,10 +210,14 @@ fn one_that_was_restarted_serves_at_once() {
     let follower = (cluster.leader() + 1) % 3;
     let file = File::new("kept.bin", 70_000);
     file.deposit_whole(&cluster, follower, 2);
-    cluster.kill9(follower);
-    within(Duration::ZERO, Duration::from_secs(4), || {
-        cluster.start(follower);
-        eventually("it is heard and hears", || cluster.serves(follower));
+    // Whoever waits for an election to be over takes 5 s each time, a busy machine not each time.
+    eventually("a restart that takes less than 4 s", || {
+        cluster.kill9(follower);
+        let (took, ()) = timed(|| {
+            cluster.start(follower);
+            eventually("it is heard and hears", || cluster.serves(follower));
+        });
+        took < Duration::from_secs(4)
     });
     file.is_at(&cluster, follower);
 }
@@ -219,9 +225,8 @@ fn one_that_was_restarted_serves_at_once() {
 #[test]
 fn row_103_a_differing_list_after_the_founding_only_warns() {
     let mut cluster = Cluster::of(3).start();
-    let own = cluster.address(0).to_string();
-    let differing =
-        cluster.another_config("differing", |text| text.replace(&own, "127.0.0.1:11998"));
+    let (own, other) = (cluster.address(0).to_string(), free_address().to_string());
+    let differing = cluster.another_config("differing", |text| text.replace(&own, &other));
     cluster.stop(2);
     cluster.start_with(2, &differing);
     cluster.ready();
@@ -240,8 +245,9 @@ fn row_103_a_differing_list_after_the_founding_only_warns() {
 #[test]
 fn status_tells_how_each_server_is_and_fails_only_when_none_answers() {
     let mut cluster = Cluster::of(3).start();
-    let all = cluster.operator(&["status"]).done();
-    assert_eq!(all.matches("a majority answers").count(), 3, "{all}");
+    eventually("a majority answers all three", || {
+        cluster.operator(&["status"]).done().matches("a majority answers").count() == 3
+    });
     cluster.kill9(1);
     eventually("it is seen to be down", || {
         let told = cluster.operator(&["status"]);

@@ -15,6 +15,7 @@ use std::time::Duration;
 use depot_tests::Cluster;
 use depot_tests::content::{Random, seed};
 
+use crate::client::Over;
 use load::Client;
 
 const CLIENTS: u64 = 3;
@@ -65,15 +66,6 @@ fn kill_under_load(
         cluster.start_all();
         thread::sleep(moment(500));
     });
-}
-
-/// The work is over when this is dropped, also by a panic.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
 }
 
 fn nothing_but_parts_is_staged(cluster: &Cluster) {

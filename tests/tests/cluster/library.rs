@@ -1,15 +1,18 @@
 //! The library `depot-client`, given all servers: it finishes by itself when one dies.
 
 use std::fs;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use depot_client::{
-    Client, ClientId, Endpoint, Existing, FileName, Options, Progress, ReplicaCount,
+    Client, ClientId, Endpoint, Existing, FileName, FileSize, NoProgress, Options, Progress,
+    ReplicaCount,
 };
 use depot_tests::Cluster;
 use depot_tests::content::{made_up_id, random_bytes, sha256};
 
-const SIZE: usize = 48 << 20;
+use crate::client::Over;
+
+const SIZE: usize = 24 << 20;
 
 #[test]
 fn the_library_finishes_a_deposit_whose_server_dies() {
@@ -23,6 +26,7 @@ fn the_library_finishes_a_deposit_whose_server_dies() {
         let done = deposit.await.expect("it finishes");
         assert_eq!(done.hash.to_string(), sha256(&bytes));
     });
+    depot_tests::eventually("two are a majority", || cluster.serves(2));
     let recovered = cluster.raw(2).recover(&id, "a.bin");
     assert!(recovered == bytes, "other bytes");
 }
@@ -41,6 +45,44 @@ fn the_library_finishes_a_recover_whose_server_dies() {
         assert_eq!(recover.await.expect("it finishes").hash.to_string(), sha256(&bytes));
     });
     assert!(fs::read(&target).expect("it is there") == bytes, "other bytes");
+}
+
+#[test]
+fn the_library_notices_no_rolling_restart() {
+    let (mut cluster, id) = (Cluster::of(3).start(), made_up_id());
+    let order = [0, 1, 2].map(|server| Endpoint::parse(&cluster.address(server).to_string()));
+    let servers = order.map(|endpoint| endpoint.expect("an address")).to_vec();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let ends = Over(&over);
+        let working = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(async {
+                let (client, mut done) = (client(servers, &id).await, 0);
+                while !over.load(Ordering::SeqCst) {
+                    let (name, size) = (FileName::parse(&format!("{done}")), FileSize::new(1000));
+                    let (name, size) = (name.expect("a name"), size.expect("a size"));
+                    let (bytes, one) = (random_bytes(done, 1000), ReplicaCount::new(1));
+                    let deposit =
+                        client.deposit_reader(bytes.as_slice(), size, &name, one, &NoProgress);
+                    deposit.await.expect("each one finishes");
+                    let stat = client.stat(&name).await.expect("it is there");
+                    assert_eq!(stat.info.hash.to_string(), sha256(&bytes));
+                    done += 1;
+                }
+                done
+            })
+        });
+        for server in 0..3 {
+            cluster.stop(server);
+            cluster.start(server);
+            cluster.ready();
+        }
+        drop(ends);
+        let done = working.join().expect("no call failed");
+        println!("{done} deposits during three restarts");
+        assert_eq!(cluster.raw(0).names(&id).len() as u64, done);
+    });
 }
 
 fn name() -> FileName {

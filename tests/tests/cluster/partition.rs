@@ -10,11 +10,12 @@ use depot_tests::{Cluster, Recovered, Seen, answer, eventually_within, timed, wi
 
 use crate::client::{File, knows_no_majority};
 
-/// How long anything may take on a side that has no majority; an answer to a deposit, too.
-const BOUNDED: Duration = Duration::from_secs(20);
+/// How long anything may take on a side that has no majority; an answer to a deposit, too. It takes
+/// up to 14 s, and longer on a busy machine.
+const BOUNDED: Duration = Duration::from_secs(40);
 
-/// Told at once, by a server that knows that it has no majority.
-const AT_ONCE: Duration = Duration::from_secs(2);
+/// Told at once, by a server that knows that it has no majority. One that still tries does so for 9 s.
+const AT_ONCE: Duration = Duration::from_secs(8);
 
 #[test]
 fn row_74_a_follower_that_is_cut_off_refuses_changes_and_reads_its_own() {
@@ -160,8 +161,7 @@ fn row_74_three_islands_change_nothing_and_go_on_when_healed() {
         reads_are_local(&cluster, server, &file);
     }
     cluster.heal();
-    let most = Duration::from_secs(10);
-    eventually_within(most, "all go on", || (0..3).all(|server| cluster.serves(server)));
+    eventually_within(BOUNDED, "all go on", || (0..3).all(|server| cluster.serves(server)));
     (0..3).for_each(|server| file.is_at(&cluster, server));
     cluster.ready();
     file.changed().deposit_whole(&cluster, 2, 2);

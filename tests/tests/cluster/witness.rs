@@ -10,7 +10,7 @@ use depot_tests::{Cluster, answer, eventually_within};
 use crate::client::File;
 
 const WITNESS: usize = 2;
-const ELECTION: Duration = Duration::from_secs(15);
+const ELECTION: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_witness_votes_holds_nothing_and_takes_no_clients() {

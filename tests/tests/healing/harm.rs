@@ -3,6 +3,7 @@
 use std::fs::{self, File as Disk, OpenOptions};
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use depot_tests::content::{made_up_id, random_bytes, sha256};
@@ -73,7 +74,11 @@ impl File {
     pub(crate) fn deposited(cluster: &Cluster, server: usize, name: &str, size: usize) -> Self {
         let id = made_up_id();
         let seed = u64::from_str_radix(&id[..8], 16).expect("hex digits");
-        let file = Self { id, name: name.into(), bytes: random_bytes(seed, size) };
+        let mut bytes = random_bytes(seed, size);
+        // Files of one byte must differ too: equal ones would share their copies, and what harms them.
+        static NEXT: AtomicU8 = AtomicU8::new(0);
+        bytes[0] = NEXT.fetch_add(1, Ordering::Relaxed);
+        let file = Self { id, name: name.into(), bytes };
         let deposit = Deposit::of(&file.id, &file.name, &file.bytes).replicas(2);
         let line = cluster.raw(server).deposit_as(&deposit, &file.bytes);
         assert!(line.starts_with("resultado:1|"), "{line}");

@@ -10,17 +10,19 @@ use crate::harm::{File, Harm, Place};
 /// The sizes at which a copy's file looks different, but the largest.
 const SIZES: [usize; 5] = [1, 65_535, 65_536, 65_537, 1 << 20];
 /// Two segments, and what belongs to each.
-const LARGE: usize = 40 << 20;
+const LARGE: usize = 33 << 20;
 
-/// All that can become of a copy but a flipped bit.
-const HARMS: [Harm; 7] = [
-    Harm::Truncated,
-    Harm::Emptied,
-    Harm::Longer,
-    Harm::Deleted,
-    Harm::Folder,
-    Harm::Symlink,
-    Harm::Fifo,
+/// What can become of a copy of any size but a flipped bit.
+const SIZED: [Harm; 4] = [Harm::Truncated, Harm::Emptied, Harm::Longer, Harm::Deleted];
+/// What else may lie in its place.
+const OTHERS: [Harm; 3] = [Harm::Folder, Harm::Symlink, Harm::Fifo];
+
+/// What happens to two copies of a large file at once.
+const LARGE_HARMS: [[Harm; 2]; 4] = [
+    [Harm::Flip(Place::FirstChunk), Harm::Flip(Place::Checksums)],
+    [Harm::Flip(Place::MiddleChunk), Harm::Flip(Place::LastChunk)],
+    [Harm::Flip(Place::Footer), Harm::Truncated],
+    [Harm::Emptied, Harm::Deleted],
 ];
 
 /// A file and what happens to its copy on which server.
@@ -38,11 +40,13 @@ fn each_size_and_place(cluster: &Cluster) -> Vec<Case> {
 
 #[track_caller]
 fn each_harm(cluster: &Cluster) -> Vec<Case> {
-    let case = |(number, harm): (usize, Harm)| {
-        let file = File::deposited(cluster, number % 3, &format!("{harm:?}"), 300_000);
+    let case = |(number, (size, harm)): (usize, (usize, Harm))| {
+        let file = File::deposited(cluster, number % 3, &format!("{size} {harm:?}"), size);
         (file, number % 3, harm)
     };
-    HARMS.into_iter().enumerate().map(case).collect()
+    let sized = SIZES.into_iter().flat_map(|size| SIZED.map(|harm| (size, harm)));
+    let all = sized.chain(OTHERS.map(|harm| (300_000, harm)));
+    all.enumerate().map(case).collect()
 }
 
 /// Does it to all, has it found, and sees all made good.
@@ -78,19 +82,27 @@ fn row_82_a_flipped_bit_is_found_by_a_scrub_before_any_reader() {
 }
 
 #[test]
-fn row_82_a_large_copy_is_made_good_wherever_it_rots() {
+fn rows_82_and_83_large_copies_that_a_reader_finds_bad_are_made_good() {
+    large_copies_are_made_good(|cluster, file| file.is_served_by_all(cluster));
+}
+
+#[test]
+fn rows_82_and_83_large_copies_that_a_scrub_finds_bad_are_made_good() {
+    large_copies_are_made_good(|cluster, _| drop(cluster.operator(&["scrub"]).done()));
+}
+
+#[track_caller]
+fn large_copies_are_made_good(found: impl Fn(&Cluster, &File)) {
     let cluster = Cluster::of(3).start();
     let file = File::deposited(&cluster, 0, "large.bin", LARGE);
-    for places in [[Place::FirstChunk, Place::Checksums], [Place::MiddleChunk, Place::LastChunk]] {
-        for (server, place) in [1, 2].into_iter().zip(places) {
-            file.suffers(&cluster, server, Harm::Flip(place));
+    for (good, harms) in [0, 1, 2, 0].into_iter().zip(LARGE_HARMS) {
+        let bad = [(good + 1) % 3, (good + 2) % 3];
+        for (server, harm) in bad.into_iter().zip(harms) {
+            file.suffers(&cluster, server, harm);
         }
-        cluster.operator(&["scrub"]).done();
-        [1, 2].into_iter().for_each(|server| file.is_healed(&cluster, server, 0));
+        found(&cluster, &file);
+        bad.into_iter().for_each(|server| file.is_healed(&cluster, server, good));
     }
-    file.suffers(&cluster, 0, Harm::Flip(Place::Footer));
-    file.is_served_by_all(&cluster);
-    file.is_healed(&cluster, 0, 1);
     (0..3).for_each(|server| file.is_quarantined(&cluster, server));
 }
 
@@ -113,16 +125,33 @@ fn row_83_whatever_lies_in_a_copys_place_is_found_by_a_scrub_before_any_reader()
 #[test]
 fn row_83_two_copies_that_were_swapped_are_both_made_good() {
     let cluster = Cluster::of(3).start();
-    let files = ["one", "other"].map(|name| File::deposited(&cluster, 0, name, 300_000));
-    let [one, other] = [&files[0], &files[1]].map(|file| file.copy(&cluster, 1));
+    for sizes in [[300_000, 300_000], [1, 65_537]] {
+        let files = swapped(&cluster, sizes);
+        files.iter().for_each(|file| file.is_served_by_all(&cluster));
+        are_both_made_good(&cluster, &files);
+        let files = swapped(&cluster, sizes);
+        cluster.operator(&["scrub"]).done();
+        are_both_made_good(&cluster, &files);
+    }
+}
+
+/// Two files of these sizes, whose copies on one server have changed places.
+#[track_caller]
+fn swapped(cluster: &Cluster, sizes: [usize; 2]) -> [File; 2] {
+    let files = sizes.map(|size| File::deposited(cluster, 0, "swapped", size));
+    let [one, other] = [&files[0], &files[1]].map(|file| file.copy(cluster, 1));
     let aside = cluster.aside().join("swap");
     for (from, to) in [(&one, &aside), (&other, &one), (&aside, &other)] {
         fs::rename(from, to).expect("swapped");
     }
-    files.iter().for_each(|file| file.is_served_by_all(&cluster));
-    for file in &files {
-        file.is_healed(&cluster, 1, 0);
-        file.is_quarantined(&cluster, 1);
+    files
+}
+
+#[track_caller]
+fn are_both_made_good(cluster: &Cluster, files: &[File; 2]) {
+    for file in files {
+        file.is_healed(cluster, 1, 0);
+        file.is_quarantined(cluster, 1);
     }
 }
 

@@ -11,7 +11,7 @@ fn row_53_2000_idle_connections_do_not_keep_others_from_working() {
     let server = Server::start();
     let memory = server.memory();
     let mut idle = (0..2000).map(|_| server.connect()).collect::<Vec<_>>();
-    within(Duration::ZERO, Duration::from_secs(10), || {
+    within(Duration::ZERO, Duration::from_secs(60), || {
         for _ in 0..20 {
             server.still_serves();
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use depot_tests::content::{made_up_id, random_bytes};
 use depot_tests::headers::{self, Deposit, hash_line};
-use depot_tests::{Server, Setup, answer, eventually, within};
+use depot_tests::{Server, Setup, answer, eventually, timed, within};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -16,8 +16,10 @@ const SECOND: Duration = Duration::from_secs(1);
 fn idle_closes_a_connection_on_which_no_request_has_begun_also_after_one() {
     let server = with("idle = \"1s\"");
     let mut client = server.connect();
-    client.stays_open();
-    within(SECOND / 2, 3 * SECOND, || client.ended());
+    within(SECOND / 2, 20 * SECOND, || {
+        client.stays_open();
+        client.ended();
+    });
 }
 
 #[test]
@@ -36,8 +38,11 @@ fn idle_does_not_count_while_a_request_is_under_way() {
 fn header_is_also_the_time_for_a_hash_line() {
     let server = with("header = \"1s\"");
     let mut client = server.connect();
-    client.begin(&Deposit::of(&made_up_id(), "a", b"hello").hash_last(), b"hello");
-    within(SECOND / 2, 3 * SECOND, || answer::refused(&client.line(), "tempo_esgotado").len());
+    // By default it is 10 s.
+    within(SECOND / 2, 8 * SECOND, || {
+        client.begin(&Deposit::of(&made_up_id(), "a", b"hello").hash_last(), b"hello");
+        answer::refused(&client.line(), "tempo_esgotado");
+    });
     client.ended();
 }
 
@@ -104,12 +109,12 @@ fn transfers_past_a_clients_number_wait_and_are_not_refused() {
 fn unknown_per_second_delays_first_connections_and_answers_that_there_is_no_such_file() {
     let server = with("unknown_per_second = 10");
     let mut client = server.connect();
-    within(SECOND, 8 * SECOND, || {
+    within(SECOND, 30 * SECOND, || {
         client.send("id_cliente:\n".repeat(30));
         (0..30).for_each(|_| assert!(client.line().starts_with("resultado:1|")));
     });
     let guess = |_| format!("{}\n", headers::recover(&made_up_id(), "a"));
-    within(SECOND, 8 * SECOND, || {
+    within(SECOND, 30 * SECOND, || {
         client.send((0..30).map(guess).collect::<String>());
         (0..30).for_each(|_| assert!(client.line().contains("|erro:arquivo_inexistente|")));
     });
@@ -118,16 +123,19 @@ fn unknown_per_second_delays_first_connections_and_answers_that_there_is_no_such
 #[test]
 fn drain_time_is_how_long_a_refused_client_is_still_read() {
     let server = with("drain_time = \"300ms\"");
-    server.still_serves();
-    let mut client = server.connect();
-    client.stays_open();
-    let connected = server.descriptors();
     let refused = Deposit::of(&made_up_id(), "a//b", b"").size(1 << 30);
-    answer::refused(&client.ask(refused.header()), "nome_invalido");
-    client.ended();
-    // The client has not ended its side, and the server does not wait the default 2 s for it.
-    within(Duration::ZERO, SECOND * 3 / 2, || {
-        eventually("the connection is gone", || server.descriptors() < connected);
+    // The client has not ended its side, and the server does not wait the default 2 s for it. A busy
+    // machine may make it seem so, but not each time.
+    eventually("a connection is gone in less than 2 s", || {
+        let mut client = server.connect();
+        client.stays_open();
+        let connected = server.sockets();
+        let (took, ()) = timed(|| {
+            answer::refused(&client.ask(refused.header()), "nome_invalido");
+            client.ended();
+            eventually("the connection is gone", || server.sockets() < connected);
+        });
+        took < SECOND * 3 / 2
     });
     server.is_unharmed();
 }
@@ -166,13 +174,13 @@ fn with(limits: &str) -> Server {
 
 #[test]
 fn a_deposit_after_a_long_rest_has_all_its_time() {
-    let server = with("payload_stall = \"300ms\"");
+    let server = with("payload_stall = \"1s\"");
     let (mut client, id) = (server.connect(), made_up_id());
     // More than a kilobyte of headers, then a rest longer than a payload may make.
     for _ in 0..20 {
         client.ask(headers::stat(&id, "nothing"));
     }
-    client.silent_for(SECOND * 6 / 10);
+    client.silent_for(SECOND * 6 / 5);
     client.begin(&Deposit::of(&id, "late", b"hello"), b"hel");
     client.silent_for(SECOND / 10);
     client.send(b"lo");

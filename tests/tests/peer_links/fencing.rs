@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use depot_server::cluster::{LinkError, StartSeen};
 use depot_tests::in_process::life;
 
-use crate::site::{Kept, SECOND, Site, name};
+use crate::site::{Kept, SECOND, Server, Site, name};
 
 #[test]
 fn a_server_that_was_rolled_back_is_kept_out_and_hears_of_it() {
@@ -61,6 +61,15 @@ fn what_was_met_outlives_the_one_who_met_it() {
     });
 }
 
+/// The copy is fenced, and so it stays; the first `b` and `a` do not suffer from it.
+async fn is_fenced_for_good(copy: &Server, first: &Server, a: &Server) {
+    copy.starts.fenced().wait_for(Option::is_some).await.unwrap();
+    tokio::time::sleep(10 * SECOND).await;
+    assert!(first.starts.fenced().borrow().is_none());
+    assert!(a.links.is_up(&name("b")) && first.links.is_up(&name("a")));
+    assert!(!copy.links.is_up(&name("a")));
+}
+
 #[test]
 fn of_two_servers_with_one_name_the_one_that_is_behind_is_fenced_by_pings() {
     life(async {
@@ -74,11 +83,7 @@ fn of_two_servers_with_one_name_the_one_that_is_behind_is_fenced_by_pings() {
         let copy = copy.run().await;
         copy.until_up("a").await;
         first.start.store(2, Ordering::SeqCst);
-        copy.starts.fenced().wait_for(Option::is_some).await.unwrap();
-        tokio::time::sleep(10 * SECOND).await;
-        assert!(first.starts.fenced().borrow().is_none());
-        assert!(a.links.is_up(&name("b")) && first.links.is_up(&name("a")));
-        assert!(!copy.links.is_up(&name("a")));
+        is_fenced_for_good(&copy, &first, &a).await;
     });
 }
 
@@ -92,11 +97,7 @@ fn of_two_processes_that_were_started_equally_often_the_later_one_is_fenced() {
         let mut copy = site.server("b");
         (copy.process, copy.elsewhere) = (2, true);
         let copy = copy.run().await;
-        copy.starts.fenced().wait_for(Option::is_some).await.unwrap();
-        tokio::time::sleep(10 * SECOND).await;
-        assert!(first.starts.fenced().borrow().is_none());
-        assert!(a.links.is_up(&name("b")) && first.links.is_up(&name("a")));
-        assert!(!copy.links.is_up(&name("a")));
+        is_fenced_for_good(&copy, &first, &a).await;
         first.cut().await;
 
         // Nor does it come in when the other one is gone: what was met stays met.

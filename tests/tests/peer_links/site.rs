@@ -18,6 +18,7 @@ use depot_server::config::Settings;
 use depot_server::seams::Network;
 use depot_server::seams::network::Tcp;
 use depot_server::tasks::Tasks;
+use depot_tests::free_address;
 use depot_tests::twins::clock::TokioClock;
 use depot_tests::twins::network::MemoryNetwork;
 use depot_tests::twins::seams;
@@ -57,14 +58,9 @@ impl Site {
         Proxy::start(&self.network, server, &Tasks::default()).await
     }
 
-    /// Over real sockets, at ports that were free a moment ago.
-    pub(crate) async fn over_tcp(names: &[&'static str]) -> Self {
-        let mut ports = Vec::new();
-        for _ in names {
-            ports.push(Tcp.bind(([127, 0, 0, 1], 0).into()).await.unwrap());
-        }
-        let at = ports.iter().map(|port| port.local_address().unwrap());
-        Site::over(Arc::new(Tcp), names, at)
+    /// Over real sockets.
+    pub(crate) fn over_tcp(names: &[&'static str]) -> Self {
+        Site::over(Arc::new(Tcp), names, names.iter().map(|_| free_address()))
     }
 
     /// Over a network in which they are there.

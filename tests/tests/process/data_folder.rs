@@ -1,12 +1,11 @@
 //! Rows 84 to 88: data folders in which something is strange, broken or gone.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use depot_tests::content::{made_up_id, random_bytes};
-use depot_tests::{Server, Setup, eventually};
+use depot_tests::{Mount, Server, Setup, eventually};
 
 const NAME: &str = "um-nome-que-so-existe-uma-vez.bin";
 
@@ -215,39 +214,5 @@ fn empty(folder: &Path) {
         let path = entry.expect("an entry").path();
         let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         gone.expect("removed");
-    }
-}
-
-/// Something mounted on a folder, until it is dropped.
-struct Mount(PathBuf);
-
-impl Mount {
-    /// An empty file system that takes nothing.
-    fn read_only(on: &Path) -> Option<Self> {
-        Self::by(on, &[&["-t", "tmpfs", "-o", "ro", "depot-tests"]])
-    }
-
-    /// The folder itself, as a disk that went read-only.
-    fn over_itself_read_only(on: &Path) -> Option<Self> {
-        let folder = on.to_str().expect("UTF-8");
-        Self::by(on, &[&["--bind", folder], &["-o", "remount,bind,ro"]])
-    }
-
-    fn by(on: &Path, steps: &[&[&str]]) -> Option<Self> {
-        if fs::metadata("/proc/self").ok()?.uid() != 0 {
-            return None;
-        }
-        let mounted = Self(on.to_owned());
-        let mut all = steps.iter();
-        all.all(|args| {
-            Command::new("mount").args(*args).arg(on).status().is_ok_and(|status| status.success())
-        })
-        .then_some(mounted)
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).stderr(std::process::Stdio::null()).status();
     }
 }

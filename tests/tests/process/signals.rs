@@ -10,6 +10,9 @@ use nix::sys::signal::Signal;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// Well before the 30 s that a server has to end by default.
+const SOON: Duration = Duration::from_secs(20);
+
 #[test]
 fn row_91_sigterm_lets_a_deposit_finish() {
     let (mut server, id, bytes) = (Server::start(), made_up_id(), random_bytes(1, 600_000));
@@ -33,7 +36,7 @@ fn row_91_sigterm_cuts_a_deposit_that_does_not_finish_in_time_and_keeps_its_part
     let deposit = Deposit::of(&id, "a", &bytes);
     writer.begin(&deposit, &bytes[..300_000]);
     eventually("the deposit has begun", || !server.folder().staged().is_empty());
-    within(SECOND / 2, 5 * SECOND, || {
+    within(SECOND / 2, SOON, || {
         server.signal(Signal::SIGTERM);
         assert_eq!(server.exit_code(), Some(0));
     });
@@ -66,7 +69,7 @@ fn row_91_sigterm_tells_idle_connections_encerrando() {
 fn row_91_sigterm_without_clients_ends_at_once() {
     let server = Server::start();
     server.still_serves();
-    within(Duration::ZERO, 5 * SECOND, || server.stop());
+    within(Duration::ZERO, SOON, || server.stop());
 }
 
 #[test]
@@ -77,7 +80,7 @@ fn row_91_a_second_sigterm_ends_it_at_once() {
     eventually("the deposit has begun", || !server.folder().staged().is_empty());
     server.signal(Signal::SIGTERM);
     refuses_newcomers(&server);
-    within(Duration::ZERO, 5 * SECOND, || {
+    within(Duration::ZERO, SOON, || {
         server.signal(Signal::SIGTERM);
         server.exit_code()
     });

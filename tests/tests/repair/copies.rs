@@ -163,15 +163,15 @@ fn an_operator_sees_which_copies_are_missing_why_and_since_when() {
 }
 
 #[test]
-fn a_copy_that_thousands_of_records_have_is_lost_and_made_again() {
-    const RECORDS: usize = 2_000;
+fn a_copy_that_many_records_have_is_lost_and_made_again() {
+    const RECORDS: usize = 700;
     life(async {
         let cluster = Cluster::of(&["a", "b", "c"]).await;
         let bytes = b"the same in all of them".to_vec();
         for n in 0..RECORDS {
             let mut client = cluster.client(0).await;
             let file = n.to_string();
-            client.send_line(Deposit::of(ID, &file, &bytes).header()).await;
+            client.send_line(Deposit::of(ID, &file, &bytes).replicas(1).header()).await;
             client.send(&bytes).await;
             assert!(client.hear().await.is_done());
         }
@@ -185,7 +185,7 @@ fn a_copy_that_thousands_of_records_have_is_lost_and_made_again() {
         let repair = status.repair.unwrap();
         assert_eq!((repair.healed, repair.missing), (RECORDS as u64, 0));
         let said = status.catalogue.unwrap().applied - before - RECORDS as u64;
-        assert!((8..20).contains(&said), "{said} commands said that it is lost");
+        assert!((3..12).contains(&said), "{said} commands said that it is lost");
         for n in (0..RECORDS).step_by(100) {
             assert_eq!(cluster.copies(0, &n.to_string()).await, 1);
         }

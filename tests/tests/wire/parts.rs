@@ -1,7 +1,5 @@
 //! Parts: what an upload that was cut leaves on the server, who finds it, and when it goes.
 
-use std::time::Duration;
-
 use depot_tests::content::random_bytes;
 use depot_tests::headers::{self, Deposit, hash_line};
 use depot_tests::{Raw, Server, Setup, answer, eventually};
@@ -178,7 +176,6 @@ fn what_was_checkpointed_of_an_upload_outlives_a_kill_9() {
     let mut writer = server.connect();
     writer.begin(&deposit, &bytes[..6 << 20]);
     eventually("a part's record", || server.folder().staged().iter().any(|n| n.ends_with(".part")));
-    writer.silent_for(Duration::from_millis(500));
     let server = server.kill9().start();
     let mut client = server.connect();
     let held = client.prepare(&deposit, &bytes);

@@ -20,22 +20,28 @@ const CHECK_EVERY: u64 = 24 * 60;
 
 /// Runs until the server stops.
 pub async fn run(custody: Arc<Custody>, seams: Seams, number: StartNumber, tasks: Tasks) {
-    let work = async {
+    // Emptying a large trash takes longer than a minute, and nothing else waits for it.
+    let empty = async {
+        loop {
+            tokio::time::sleep(MINUTE).await;
+            if let Err(error) = custody.empty_trash().await {
+                tracing::warn!(%error, "cannot empty the trash");
+            }
+        }
+    };
+    let keep = async {
         for minute in 1_u64.. {
             tokio::time::sleep(MINUTE).await;
             turn(&custody, &seams, &number, minute).await;
         }
     };
     tokio::select! {
-        () = work => {}
+        ((), ()) = async { tokio::join!(empty, keep) } => {}
         () = tasks.stopping().cancelled() => {}
     }
 }
 
 async fn turn(custody: &Arc<Custody>, seams: &Seams, number: &StartNumber, minute: u64) {
-    if let Err(error) = custody.empty_trash().await {
-        tracing::warn!(%error, "cannot empty the trash");
-    }
     let (keeper, number) = (Arc::clone(custody), number.clone());
     let keep = move || {
         keeper.volume.expire_parts(keeper.now());

@@ -1,7 +1,8 @@
 //! One data folder, as the server sees it: files read and written at offsets, renamed, synced.
 //!
 //! Every path is relative to the folder, with no `..` and no symbolic link on the way. Nothing is
-//! durable before [`DiskFile::sync`] (bytes and size) and [`Disk::sync_dir`] (names) have returned;
+//! durable before [`DiskFile::sync`] (bytes and size) and [`Disk::sync_dir`] (names), or
+//! [`Disk::sync_all`] (both), have returned;
 //! a twin may lose everything else, whole or in pieces, when it "crashes".
 
 use std::ffi::OsString;
@@ -67,6 +68,11 @@ pub trait Disk: fmt::Debug + Send + Sync {
 
     /// Makes the names in a directory durable. The empty path is the data folder itself.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes everything durable that was written on this file system before: bytes, sizes and names,
+    /// also what others wrote, for which it may take a while. After an error nothing is known of any
+    /// of it.
+    fn sync_all(&self) -> io::Result<()>;
 
     /// What a directory holds, in no particular order.
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>>;

@@ -84,6 +84,10 @@ impl Disk for SystemDisk {
         Ok(fs::fsync(self.open_dir(path)?)?)
     }
 
+    fn sync_all(&self) -> io::Result<()> {
+        Ok(fs::syncfs(&self.root)?)
+    }
+
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
         let dir = self.open_dir(path)?;
         let mut entries = Vec::new();

@@ -8,6 +8,7 @@
 //! 5. rename it to its hash, over whatever is there: this file is the one just verified;
 //! 6. sync the directory. Only now is there a [`Sealed`].
 //!
+//! Small payloads share the syncs of 4 and 6 with others that wait for theirs (`shared_sync.rs`).
 //! Between 4 and 5 it is a [`Complete`]: a deposit waits there for its copies on other servers,
 //! and goes back to being a part where there are too few.
 
@@ -22,6 +23,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::layout::{self, BLOCK, CHUNK, SEGMENT};
 use super::parts::{Part, PartKey};
+use super::shared_sync::SHARED_MAX;
 use super::staged::{StagedReader, Written};
 use super::{BlobError, Volume, VolumeError, blob, lock};
 use crate::seams::disk::{DiskFile, OpenMode};
@@ -187,7 +189,9 @@ impl Staging {
             return Ok(None);
         }
         self.write_tail(expected)?;
-        self.sync()?;
+        self.volume.check_writable()?;
+        let synced = self.sync_shared(|| self.file().sync());
+        synced.map_err(|error| self.failed("sync a payload", error))?;
         Ok(Some(Complete { staging: self, digest: *expected }))
     }
 
@@ -368,6 +372,14 @@ impl Staging {
         self.file().sync().map_err(|error| self.failed("sync a payload", error))
     }
 
+    /// Returns when what was written is durable: by `own`, or together with what others wrote.
+    fn sync_shared(&self, own: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        match self.announced > SHARED_MAX {
+            true => own(),
+            false => self.volume.syncs.sync(own, || self.volume.disk.sync_all()),
+        }
+    }
+
     fn close(&mut self) -> Result<(), VolumeError> {
         let closed = self.file.take().map_or(Ok(()), |file| file.close());
         closed.map_err(|error| self.failed("close a payload", error))
@@ -416,7 +428,7 @@ impl Complete {
         staging.rename_to(&digest)?;
         staging.forget_record();
         staging.name.clear();
-        let synced = volume.disk.sync_dir(&layout::shard_of(&digest));
+        let synced = staging.sync_shared(|| volume.disk.sync_dir(&layout::shard_of(&digest)));
         synced.map_err(|error| volume.failed("sync a folder of blobs", error))?;
         // Another's failed sync of this folder may have taken our name with it.
         volume.check_writable()?;

@@ -178,7 +178,7 @@ impl Blocking for Stuck {
 
 /// Everything that a change writes, it writes where blocking is allowed: with that at a stand, no
 /// thread of the runtime is.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn pitfall_5_nothing_is_written_but_where_blocking_is_allowed() {
     let disk = MemDisk::default();
     found(&disk);

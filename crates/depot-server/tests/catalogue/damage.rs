@@ -191,7 +191,7 @@ async fn without_a_check_damage_is_never_read_as_a_file() {
 }
 
 /// A fault that is not the disk's: the command cannot be applied, so nothing is, ever after.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_command_on_a_rotten_row_ends_it() {
     let (images, files) = images().await;
     let (owner, rotten, record) = files[0].clone();

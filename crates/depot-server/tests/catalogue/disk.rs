@@ -200,6 +200,10 @@ impl Disk for MemDisk {
         Ok(())
     }
 
+    fn sync_all(&self) -> io::Result<()> {
+        panic!("the catalogue syncs its own file only")
+    }
+
     fn list(&self, _: &Path) -> io::Result<Vec<Entry>> {
         Ok(vec![])
     }

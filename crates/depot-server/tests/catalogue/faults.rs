@@ -78,7 +78,8 @@ async fn run(world: World) -> Run {
     Run { world, states, last: Last::Finished }
 }
 
-/// How many of these are answered. Blocking work is inline: who is not answered at once never is.
+/// How many of these are answered. Blocking work is inline and time stands still while anybody has
+/// something to do: who is not answered before it passes never is.
 async fn answered<F: Future>(futures: Vec<F>) -> usize {
     let mut waiting: Vec<_> = futures.into_iter().map(Box::pin).collect();
     let mut answered = 0;
@@ -146,29 +147,29 @@ async fn sweep_of_faults(fault: fn(u64) -> Fault, errno: i32, settings: StoreSet
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_io_error_at_any_call_ends_it_and_loses_nothing() {
     sweep_of_faults(Fault::Once, EIO, CHECKED).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_disk_that_fails_for_good_ends_it_and_loses_nothing() {
     sweep_of_faults(Fault::From, EIO, CHECKED).await;
 }
 
 /// Without room in its cache redb writes pages long before a commit, and takes it lightly if that
 /// fails.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_io_error_before_the_commit_ends_it_too() {
     sweep_of_faults(Fault::Once, EIO, UNCACHED).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_full_disk_ends_it_and_loses_nothing() {
     sweep_of_faults(Fault::Once, ENOSPC, CHECKED).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn after_the_abort_nothing_is_written_any_more() {
     let disk = MemDisk::default();
     found(&disk);
@@ -183,7 +184,7 @@ async fn after_the_abort_nothing_is_written_any_more() {
     assert!(disk.bytes(path) == before);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_disk_that_cannot_be_read_ends_it() {
     let disk = MemDisk::default();
     found(&disk);

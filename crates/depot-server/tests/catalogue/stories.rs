@@ -334,7 +334,7 @@ async fn stopping_finishes_what_was_accepted_and_refuses_the_rest() {
     let (answers, ()) = tokio::join!(accepted, async { world.stop.cancel() });
     assert!(answers.0.is_ok() && answers.1.is_ok());
     world.tasks.close();
-    tokio::time::timeout(Duration::from_secs(10), world.tasks.wait()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), world.tasks.wait()).await.unwrap();
     let late = world.catalogue.propose(Command::Put(put("z"))).await;
     assert!(matches!(late, Err(ProposeError::NoQuorum)), "{late:?}");
     assert_eq!(world.all().await.len(), 2);

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// After this long an answer is not late but missing.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const CLUSTER: [u8; 16] = [0xC1; 16];
 /// Checked whole before each open.
 pub(crate) const CHECKED: StoreSettings = StoreSettings { cache: 1 << 20, check_on_open: u64::MAX };

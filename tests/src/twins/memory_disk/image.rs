@@ -125,6 +125,26 @@ impl Image {
         }
     }
 
+    pub(super) fn sync_all(&mut self) {
+        for node in self.nodes.values_mut() {
+            match node {
+                Node::File(file) => file.contents.sync(),
+                Node::Directory(names) => names.sync(),
+                Node::Other => {}
+            }
+        }
+    }
+
+    pub(super) fn fail_sync_all(&mut self) {
+        for node in self.nodes.values_mut() {
+            match node {
+                Node::File(file) => file.contents.fail_sync(),
+                Node::Directory(names) => names.fail_sync(),
+                Node::Other => {}
+            }
+        }
+    }
+
     pub(super) fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
         let names = self.names(self.find(path)?)?.live();
         let kind = |inode| match self.node(inode) {

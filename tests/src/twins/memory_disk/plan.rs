@@ -33,6 +33,8 @@ pub enum Op {
     CreateDir,
     /// Making names durable.
     SyncDir,
+    /// Making everything durable.
+    SyncAll,
     /// Listing a directory.
     List,
     /// Asking for the room left.
@@ -44,7 +46,7 @@ impl Op {
     pub fn mutates(self) -> bool {
         match self {
             Op::Create | Op::Write | Op::SetSize | Op::Reserve | Op::Sync => true,
-            Op::Rename | Op::Remove | Op::CreateDir | Op::SyncDir => true,
+            Op::Rename | Op::Remove | Op::CreateDir | Op::SyncDir | Op::SyncAll => true,
             Op::Open | Op::Read | Op::Close | Op::Lock | Op::List | Op::Space => false,
         }
     }
@@ -199,6 +201,8 @@ impl Plan {
         let lost = match operation.op {
             Op::Sync => &self.lost_syncs,
             Op::SyncDir => &self.lost_dir_syncs,
+            // Whichever of its syncs a disk lies about, it lies about the one of everything.
+            Op::SyncAll => return !(self.lost_syncs.is_empty() && self.lost_dir_syncs.is_empty()),
             _ => return false,
         };
         lost.iter().any(|prefix| operation.is_under(prefix))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use depot_tests::content::{Random, made_up_id, random_bytes};
 use depot_tests::headers::{self, Deposit, hash_line};
-use depot_tests::{Raw, Recovered, Seen, answer};
+use depot_tests::{Raw, Recovered, answer};
 
 use super::ledger::{Content, Ledger, Version};
 
@@ -158,11 +158,10 @@ impl Client {
     pub(crate) fn check(&mut self, connection: &mut Raw) {
         for number in 0..NAMES {
             let name = format!("pasta/{number:02}");
-            let found = match connection.try_read(&self.id, &name) {
-                (_, Seen::Local) => panic!("{name}: a local reading with all servers back"),
-                (Recovered::Whole(bytes), _) => Some(bytes),
-                (Recovered::Cut(bytes), _) => panic!("{name}: cut after {}", bytes.len()),
-                (Recovered::Refused(line), _) => {
+            let found = match connection.latest(&self.id, &name) {
+                Recovered::Whole(bytes) => Some(bytes),
+                Recovered::Cut(bytes) => panic!("{name}: cut after {}", bytes.len()),
+                Recovered::Refused(line) => {
                     answer::refused(&line, "arquivo_inexistente");
                     None
                 }
