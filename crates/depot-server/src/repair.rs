@@ -63,7 +63,7 @@ impl Repair {
         let load = move || Keeper::<Place>::load(disk, &seams);
         let (keeper, place) = blocking::run(&courier.seams.blocking, load).await?;
         let custody = &courier.custody;
-        let sight = Sight { links: Arc::clone(links), seams: courier.seams.clone() };
+        let sight = Sight::new(Arc::clone(links), Arc::clone(members), courier.seams.clone());
         let healer = Healer::new(courier.clone(), members.me().clone());
         let surplus = Surplus::new(courier, Arc::clone(members));
         let planner = Arc::new(Planner {
@@ -73,6 +73,8 @@ impl Repair {
             sight: sight.clone(),
             settings: settings.clone(),
             wake: Notify::new(),
+            told: Mutex::default(),
+            told_any: Notify::new(),
             lacking: AtomicU64::new(0),
             place: Mutex::new(place.unwrap_or_default()),
             keeper,
@@ -96,6 +98,7 @@ impl Repair {
             Event::Wanted { namespace, name, digest, cause } => {
                 self.healer.want((namespace, name), digest, cause);
             }
+            Event::Lacking { namespace, name } => self.planner.look_at(namespace, name),
             Event::Surplus { namespace, name } => self.surplus.look_at(namespace, name),
             Event::Servers => {
                 self.planner.look();
@@ -112,11 +115,12 @@ impl Repair {
 }
 
 /// Passes on what the catalogue tells this server; in a depot of one there is nothing to repair
-/// from, only to let go.
+/// from, only to let go. `missed` wakes the sweeper where it is not told what.
 pub async fn hear(
     mut events: mpsc::Receiver<Event>,
     courier: Courier,
     repair: Option<Arc<Repair>>,
+    missed: Arc<Notify>,
     tasks: Tasks,
 ) {
     loop {
@@ -126,6 +130,9 @@ pub async fn hear(
             () = tasks.stopping().cancelled() => return,
         };
         let Some(event) = event else { return };
+        if event == Event::LookAtAll {
+            missed.notify_one();
+        }
         if let Event::Released(digest) = event {
             courier.custody.let_go(digest);
         } else if let Some(repair) = &repair {

@@ -271,3 +271,44 @@ fn what_a_disk_did_not_give_counts_again_when_it_does() {
 fn quarantined(cluster: &Cluster, at: usize) -> usize {
     cluster.disk(at).list(&layout::quarantine()).unwrap().len()
 }
+
+#[test]
+fn where_a_holder_has_no_room_for_a_new_copy_another_server_makes_it() {
+    life(async {
+        let cluster = Cluster::of(&FIVE).await;
+        let bytes = cluster.deposit(0, "file", 300_000, 1).await;
+        let holders = cluster.until_holders(&bytes, 2).await;
+        let disk = cluster.disk(holders[1]);
+        let space = disk.space().unwrap();
+        disk.set_capacity((space.total - space.free) as usize + (32 << 20)); // of the reserve
+        disk.remove_file(&layout::blob(&digest(&bytes))).unwrap();
+        sleep(5 * SECOND).await;
+        cluster.recovers(holders[1], "file", &bytes).await;
+        sleep(20 * SECOND).await;
+        cluster.until_copies("file", &bytes, 1).await;
+        assert!(!cluster.holders(&bytes).contains(&holders[1]));
+    });
+}
+
+/// Few are missing, and all that is left says nothing of why.
+#[test]
+fn a_volume_without_its_marker_has_lost_nothing() {
+    life(async {
+        let mut cluster = Cluster::of(&["a", "b"]).await;
+        let bytes = cluster.deposit(0, "file", 1_000, 1).await;
+        cluster.until_holders(&bytes, 2).await;
+        cluster.stop(1).await;
+        cluster.start(1).await;
+        let disk = cluster.disk(1);
+        let (marker, blob) = (layout::blobs().join("MARKER"), layout::blob(&digest(&bytes)));
+        let (is_marker, is_blob) = (disk.read(&marker).unwrap(), disk.read(&blob).unwrap());
+        disk.remove_file(&marker).unwrap();
+        disk.remove_file(&blob).unwrap();
+        sleep(30 * SECOND).await;
+        let told = cluster.status(1).await.repair.unwrap();
+        assert_eq!(told.missing + told.healed, 0);
+        disk.put(&blob, &is_blob).unwrap();
+        disk.put(&marker, &is_marker).unwrap();
+        cluster.until_copies("file", &bytes, 1).await;
+    });
+}

@@ -174,3 +174,47 @@ fn whoever_leads_may_go() {
         cluster.until_copies("file", &bytes, 1).await;
     });
 }
+
+#[test]
+fn while_the_only_holder_is_down_nobody_is_wanted_to_make_its_copies() {
+    life(async {
+        let mut cluster = Cluster::of(&["x", "y", "z"]).await;
+        let bytes = cluster.deposit(0, "file", 1_000, 0).await;
+        let holder = cluster.until_holders(&bytes, 1).await[0];
+        cluster.stop(holder).await;
+        for wait in [REPAIR_AFTER / 2, REPAIR_AFTER] {
+            sleep(wait + NOTICED).await; // a last copy waits for 20 s; then it is away
+            for at in (0..3).filter(|at| *at != holder) {
+                assert_eq!(cluster.status(at).await.repair.unwrap().missing, 0);
+            }
+        }
+        cluster.start(holder).await;
+        cluster.until_copies("file", &bytes, 0).await;
+        cluster.recovers((holder + 1) % 3, "file", &bytes).await;
+    });
+}
+
+#[test]
+fn a_server_that_was_taken_out_of_the_list_is_replaced() {
+    life(async {
+        let mut cluster = Cluster::of(&["x", "y", "z", "w"]).await;
+        let mut files = Vec::new();
+        for n in 0..4 {
+            let file = format!("{n} file");
+            files.push((cluster.deposit(3, &file, 5_000, 2).await, file));
+        }
+        sleep(5 * SECOND).await;
+        for at in 0..4 {
+            cluster.stop(at).await;
+        }
+        cluster.shrink(&["x", "y", "z"]);
+        for at in 0..3 {
+            cluster.start(at).await;
+        }
+        sleep(REPAIR_AFTER + 20 * SECOND).await;
+        for (bytes, file) in &files {
+            assert_eq!(cluster.holders(bytes), [0, 1, 2]);
+            cluster.until_copies(file, bytes, 2).await;
+        }
+    });
+}

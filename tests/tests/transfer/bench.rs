@@ -152,7 +152,8 @@ async fn hear(mut events: mpsc::Receiver<Event>, healer: Arc<Healer>) {
                 healer.want((namespace, name), digest, cause);
             }
             Event::LookAtAll => healer.look_at_all(),
-            Event::Released(_) | Event::Surplus { .. } | Event::Servers => {}
+            Event::Released(_) | Event::Lacking { .. } | Event::Surplus { .. } | Event::Servers => {
+            }
         }
     }
 }

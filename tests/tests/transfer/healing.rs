@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use depot_server::catalogue::Event;
+use depot_server::repair::{self, sweep};
+use depot_server::volume::layout;
 use depot_tests::in_process::life;
+use tokio::sync::{Notify, mpsc};
 
-use crate::bench::{SECOND, Server, Site, content};
+use crate::bench::{SECOND, Server, Site, content, digest};
 use crate::peer::{ABSENT, Faulty, Wrong};
 
 const LARGE: usize = 500_000;
@@ -97,7 +101,7 @@ fn what_was_not_heard_of_is_found_by_looking_at_all() {
 }
 
 #[test]
-fn while_a_peer_pushes_something_of_that_size_nothing_is_fetched() {
+fn a_push_of_something_of_that_size_is_waited_for_but_not_for_ever() {
     life(async {
         let site = Site::of(&["a", "b"]);
         let (a, b) = (site.server("a").await, site.server("b").await);
@@ -105,9 +109,30 @@ fn while_a_peer_pushes_something_of_that_size_nothing_is_fetched() {
         b.put(&content);
         let push = b.transfer().push(a.depot.members.me(), LARGE as u64).await.unwrap();
         a.record_of("file", &content, vec![a.receipt("b")], &["a"]).await;
-        tokio::time::sleep(30 * SECOND).await;
+        tokio::time::sleep(5 * SECOND).await;
         assert!(!a.holds(&content));
+        assert!(healed(&a, "file").await < 10);
         drop(push);
-        healed(&a, "file").await;
+    });
+}
+
+#[test]
+fn when_events_were_dropped_the_sweeper_looks_through_the_whole_volume() {
+    life(async {
+        let a = Site::of(&["a"]).deaf("a").await;
+        let (tell, events) = mpsc::channel(1);
+        let (tasks, missed) = (a.depot.tasks.clone(), Arc::new(Notify::new()));
+        let (custody, courier) = (Arc::clone(&a.depot.custody), a.depot.courier.clone());
+        tasks.spawn(repair::hear(events, courier, None, Arc::clone(&missed), tasks.clone()));
+        tasks.spawn(sweep::run(custody, a.depot.seams.clone(), missed, tasks.clone()));
+        tokio::time::sleep(10 * SECOND).await; // it has looked
+        let content = content(LARGE);
+        a.put(&content);
+        let lies_there = || a.disk.read(layout::blob(&digest(&content))).is_ok();
+        tokio::time::sleep(10 * SECOND).await;
+        assert!(lies_there());
+        tell.send(Event::LookAtAll).await.unwrap();
+        tokio::time::sleep(10 * SECOND).await;
+        assert!(!lies_there(), "no record lists it");
     });
 }

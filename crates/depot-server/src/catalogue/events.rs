@@ -1,6 +1,8 @@
 //! What the server wants to hear of as the catalogue changes: which copies it may let go of, and
 //! which it shall make. Told on every server by what is applied there, whoever proposed it.
 
+use std::cmp::Ordering;
+
 use depot_protocol::{Digest, FileName, ServerName};
 use tokio::sync::mpsc;
 
@@ -25,6 +27,14 @@ pub enum Event {
         digest: Digest,
         /// What made it so.
         cause: Cause,
+    },
+    /// A record counts fewer proven copies than it wishes for: some may be on their way, and some of
+    /// those may not come. Told on every server.
+    Lacking {
+        /// Whose file.
+        namespace: Namespace,
+        /// Which.
+        name: FileName,
     },
     /// A record lists this server, and more servers than it wishes for have proven a copy.
     Surplus {
@@ -92,11 +102,14 @@ impl Events {
                 let (digest, cause) = (after.digest, Cause::of(server, before, after));
                 self.put(Event::Wanted { namespace, name, digest, cause });
             }
-            if let Some(after) = after.filter(|after| after.lists(server))
-                && after.confirmed().count() > usize::from(after.replicas.get()) + 1
-            {
-                let (namespace, name) = (change.namespace, change.name.clone());
-                self.put(Event::Surplus { namespace, name });
+            let Some(after) = after else { continue };
+            let (namespace, name) = (change.namespace, change.name.clone());
+            match after.confirmed().count().cmp(&(usize::from(after.replicas.get()) + 1)) {
+                Ordering::Less => self.put(Event::Lacking { namespace, name }),
+                Ordering::Greater if after.lists(server) => {
+                    self.put(Event::Surplus { namespace, name });
+                }
+                Ordering::Equal | Ordering::Greater => {}
             }
         }
     }

@@ -26,6 +26,11 @@ impl Servers {
         self.0.get(server).copied()
     }
 
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &ServerName> {
+        self.0.keys()
+    }
+
     /// The holders whose copies count.
     pub fn counting<'r>(&'r self, record: &'r Record) -> impl Iterator<Item = &'r ServerName> {
         let counts = |(server, life): &(&ServerName, Incarnation)| {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use super::desk::Desk;
 use super::folder::{self, Parts, found};
@@ -242,9 +242,11 @@ impl Site {
             }
             None => None,
         };
-        tasks.spawn(repair::hear(events, courier.clone(), repair.clone(), tasks.clone()));
+        let missed = Arc::new(Notify::new());
+        let (courier, hears) = (courier.clone(), Arc::clone(&missed));
+        tasks.spawn(repair::hear(events, courier, repair.clone(), hears, tasks.clone()));
         tasks.spawn(lost::run(Arc::clone(custody), tasks.clone()));
-        tasks.spawn(sweep::run(Arc::clone(custody), seams.clone(), tasks.clone()));
+        tasks.spawn(sweep::run(Arc::clone(custody), seams.clone(), missed, tasks.clone()));
         tasks.spawn(reconcile::run(Arc::clone(custody), seams.clone(), tasks.clone()));
         tasks.spawn(housekeeping::run(Arc::clone(custody), seams.clone(), number, tasks.clone()));
         Ok(repair)

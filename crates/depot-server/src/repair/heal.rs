@@ -1,8 +1,8 @@
 //! Copies that this server shall have and has not: fetched from whoever has them.
 //!
 //! A record that lists this server as wanted says so. It is heard of when the catalogue applies it
-//! ([`Healer::want`]); all records are looked through at start, when something was missed
-//! ([`Healer::look_at_all`]). Each copy is pulled, hashed, sealed, read again from the disk, and then
+//! ([`Healer::want`]); all records are looked through at start, every hour, and when something was
+//! missed ([`Healer::look_at_all`]), a page at a time while there is little else to do. Each copy is pulled, hashed, sealed, read again from the disk, and then
 //! listed by its record; a few at once. What can't be had is tried again later, ever less often, and
 //! when a peer comes up; what is no longer wanted is forgotten. Where enough others have copies
 //! meanwhile, this server leaves the record instead.
@@ -17,6 +17,7 @@ use depot_protocol::{Digest, FileName, ServerName};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::plan::Place;
 use super::reading::{ReadingError, is_good};
 use super::surplus::{leave, others_suffice};
 use crate::catalogue::{Cause, Namespace, ProposeError, Record, Servers, View};
@@ -26,14 +27,20 @@ use crate::tasks::Tasks;
 use crate::telemetry;
 use crate::transfer::{Added, Courier, FetchError, File};
 use crate::volume::Sealed;
-use wanted::{BACKOFF_MAX, Due, Key, Tried, Wanted};
+use wanted::{BACKOFF_MAX, Due, Key, PAGE, Tried, Wanted};
 
 /// So many copies are fetched at once.
 const AT_ONCE: usize = 4;
-/// So many records are looked through in one go.
-const PAGE: usize = 4096;
+/// How long is rested after a page of records, or after one that could not be read.
+const PAUSE: Duration = Duration::from_millis(20);
+const BACKOFF: Duration = Duration::from_secs(1);
+/// How long until all records are looked through again though nothing was heard of.
+const LOOK_AGAIN: Duration = Duration::from_secs(3600);
 /// A lane of the deposit itself may just be bringing the copy: it has this long.
 const LANE_HEAD_START: Duration = Duration::from_secs(2);
+/// So many tries give way to a peer that pushes something of the same size. It may be another
+/// content, and its client may take for ever.
+const GIVES_WAY: u32 = 3;
 /// So many of the copies that are missing are told of one by one.
 const SHOWN: usize = 20;
 
@@ -53,7 +60,7 @@ pub struct Healer {
 pub struct Healing {
     /// How many wanted copies are known and not here.
     pub missing: usize,
-    /// Whether there are more than are known.
+    /// Whether there may be more than are known.
     pub more: bool,
     /// How many of them are being fetched now.
     pub running: usize,
@@ -74,7 +81,7 @@ impl Healer {
     pub fn status(&self) -> Healing {
         let (oldest, (missing, running), more) = {
             let wanted = self.wanted();
-            (wanted.oldest(SHOWN), wanted.count(), wanted.missed)
+            (wanted.oldest(SHOWN), wanted.count(), wanted.more())
         };
         let oldest = oldest.into_iter().map(|(due, running)| self.describe(due, running));
         let healed = self.healed.load(Ordering::Relaxed);
@@ -107,7 +114,7 @@ impl Healer {
 
     /// Records may have changed that nobody told of.
     pub fn look_at_all(&self) {
-        self.wanted().look_at_all = true;
+        self.wanted().look_at_all();
         self.wake.notify_one();
     }
 
@@ -115,16 +122,19 @@ impl Healer {
     pub async fn run(self: Arc<Self>, mut peers: watch::Receiver<u64>, tasks: Tasks) {
         let turns = Arc::new(Semaphore::new(AT_ONCE));
         let work = async {
+            let mut look_again = Instant::now() + LOOK_AGAIN;
             loop {
-                if std::mem::take(&mut self.wanted().look_at_all) {
-                    self.find_all().await;
-                }
-                let next = self.start_due(&turns, &tasks);
+                let look_on = self.find_more().await;
+                let next = self.start_due(&turns, &tasks).min(look_on).min(look_again);
                 tokio::select! {
                     biased;
                     () = self.wake.notified() => {}
                     () = sleep_until(next) => {}
                     Ok(()) = peers.changed() => self.wanted().hurry(),
+                }
+                if Instant::now() >= look_again {
+                    self.wanted().look_at_all();
+                    look_again = Instant::now() + LOOK_AGAIN;
                 }
             }
         };
@@ -152,7 +162,7 @@ impl Healer {
             tasks.spawn(async move {
                 let tried = tokio::select! {
                     biased;
-                    tried = healer.heal(&key) => tried,
+                    tried = healer.heal(&key, due.attempts) => tried,
                     () = stopping.cancelled() => return,
                 };
                 if let Tried::Settled = tried {
@@ -165,33 +175,31 @@ impl Healer {
         }
     }
 
-    /// Looks through all records for those that want this server.
-    async fn find_all(&self) {
-        let mut after: Option<Key> = None;
-        loop {
-            let me = self.me.clone();
-            let look = move |view: &View, _: &Custody| view.wanted_by(&me, after.as_ref(), PAGE);
-            let page = match self.courier.custody.ask(look).await {
-                Ok(page) => page,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot look for copies that this server shall have");
-                    return;
-                }
-            };
-            for (namespace, name, digest) in page.files {
-                self.wanted().add((namespace, name), Due::new(digest, None, Duration::ZERO));
+    /// Looks through a page of records for those that want this server, if it is to; when to go on.
+    async fn find_more(&self) -> Instant {
+        let Some(Place(after)) = self.wanted().next_page() else {
+            return Instant::now() + BACKOFF_MAX;
+        };
+        let me = self.me.clone();
+        let look = move |view: &View, _: &Custody| view.wanted_by(&me, after.as_ref(), PAGE);
+        match self.courier.custody.ask(look).await {
+            Ok(page) => {
+                let files = page.files.into_iter();
+                let files = files.map(|(namespace, name, digest)| ((namespace, name), digest));
+                self.wanted().add_page(files, page.last);
+                Instant::now() + PAUSE
             }
-            if page.last.is_none() || self.wanted().missed {
-                return;
+            Err(error) => {
+                tracing::warn!(%error, "cannot look for copies that this server shall have");
+                Instant::now() + BACKOFF
             }
-            after = page.last;
         }
     }
 
     /// Has this server hold one copy, and the record list it; and all others that are known to want
-    /// it: that it was read whole once does for all of them.
-    async fn heal(&self, key: &Key) -> Tried {
-        match self.make(key).await {
+    /// it: that it was read whole once does for all of them. So often it was tried in vain.
+    async fn heal(&self, key: &Key, attempts: u32) -> Tried {
+        match self.make(key, attempts).await {
             Ok(Some((record, sealed))) => {
                 let listed = self.list(key, &record, &sealed).await;
                 self.list_in_others(&sealed).await;
@@ -203,9 +211,9 @@ impl Healer {
     }
 
     /// A copy for this record, if it wants one.
-    async fn make(&self, key: &Key) -> Result<Option<(Record, Sealed)>, HealError> {
+    async fn make(&self, key: &Key, attempts: u32) -> Result<Option<(Record, Sealed)>, HealError> {
         let Some(record) = self.wanting(key).await? else { return Ok(None) };
-        let sealed = self.copy(&record).await?;
+        let sealed = self.copy(&record, attempts).await?;
         Ok(Some((record, sealed)))
     }
 
@@ -267,7 +275,7 @@ impl Healer {
 
     /// This server's copy: one that is here already (a lane brought it, or another record has it),
     /// else one from a holder.
-    async fn copy(&self, record: &Record) -> Result<Sealed, HealError> {
+    async fn copy(&self, record: &Record, attempts: u32) -> Result<Sealed, HealError> {
         let (digest, size) = (record.digest, record.size.get());
         let Courier { custody, seams, .. } = &self.courier;
         match custody.vouch(digest, size).await? {
@@ -279,12 +287,15 @@ impl Healer {
                 tracing::error!(blob = %digest, %error, "this server's copy is bad; another is fetched");
             }
         }
-        if self.courier.arrivals.expects(size) {
+        if attempts < GIVES_WAY && self.courier.arrivals.expects(size) {
             return Err(HealError::Arriving);
         }
         let transfer = &self.courier.transfer;
         let holders = record.confirmed().map(|(holder, _)| holder);
         let mut holders: Vec<_> = holders.filter(|holder| **holder != self.me).cloned().collect();
+        if !holders.iter().any(|holder| transfer.is_up(holder)) {
+            return Err(HealError::NobodyUp);
+        }
         holders.sort_by_key(|holder| !transfer.is_up(holder));
         let sealed = self.courier.fetch((digest, size), &holders).await?;
         // A copy was repaired when it was read again.
@@ -313,7 +324,10 @@ fn tried(done: Result<(), HealError>) -> Tried {
         Err(error) => {
             let why = telemetry::chain(&error);
             tracing::info!(why, "a wanted copy is not here or not listed now");
-            Tried::Later(why)
+            match error {
+                HealError::NobodyUp => Tried::NoHolder(why),
+                _ => Tried::Later(why),
+            }
         }
     }
 }
@@ -331,6 +345,8 @@ enum HealError {
     ReadingError(#[from] ReadingError),
     #[error("a peer may be pushing it right now")]
     Arriving,
+    #[error("nobody who has a copy is up")]
+    NobodyUp,
     #[error("it was fetched, and the disk does not give it back as it was")]
     Bad,
     #[error("others have copies, and this one is needed all the same")]

@@ -3,7 +3,8 @@
 //!
 //! It goes through all records, page by page with pauses in between: when it comes to lead, when
 //! servers went or came, and once an hour; from where it was, which is kept in the data folder. A record lacks a copy while fewer than the wished
-//! replicas and one count or are on their way. The next by placement are wanted then, those that
+//! replicas and one count or are on their way. A single one it looks at soon after a change left it
+//! with too few copies that are proven. The next by placement are wanted then, those that
 //! are up and have room; the copies they make themselves (`heal`).
 
 mod round;
@@ -27,8 +28,7 @@ use crate::config::ClusterSettings;
 use crate::custody::{Custody, CustodyError};
 use crate::tasks::Tasks;
 use crate::transfer::Transfer;
-pub(super) use round::Place;
-use round::Round;
+pub(super) use round::{Place, Round};
 
 /// So many records are looked at in one go.
 const PAGE: usize = 512;
@@ -39,6 +39,12 @@ const LOOK_AGAIN: Duration = Duration::from_secs(3600);
 /// How long until it is looked again who leads, and the least time between two passes.
 const REST: Duration = Duration::from_secs(1);
 
+/// How long after a record was told to lack copies it is looked at: those that are on their way have
+/// come, and what a peer can take is known.
+const SETTLE: Duration = Duration::from_secs(5);
+/// So many of those are known at once; of more, a pass tells.
+const TOLD_MAX: usize = 4096;
+
 /// Sees to it that every record has its copies.
 pub struct Planner {
     pub(super) custody: Arc<Custody>,
@@ -47,6 +53,9 @@ pub struct Planner {
     pub(super) sight: Sight,
     pub(super) settings: ClusterSettings,
     pub(super) wake: Notify,
+    /// Records that may lack copies.
+    pub(super) told: Mutex<BTreeSet<(Namespace, FileName)>>,
+    pub(super) told_any: Notify,
     /// How many records lacked copies in the last whole pass.
     pub(super) lacking: AtomicU64,
     /// Where it is.
@@ -68,6 +77,16 @@ impl Planner {
     /// Other copies count than before, or other servers are there to make some.
     pub fn look(&self) {
         self.wake.notify_one();
+    }
+
+    /// A record counts too few copies.
+    pub fn look_at(&self, namespace: Namespace, name: FileName) {
+        let mut told = self.told();
+        match told.len() < TOLD_MAX {
+            true => drop(told.insert((namespace, name))),
+            false => self.look(),
+        }
+        self.told_any.notify_one();
     }
 
     /// How many records lacked copies in the last pass of this server.
@@ -101,11 +120,52 @@ impl Planner {
         tokio::select! {
             biased;
             () = work => {}
+            () = self.look_at_told() => {}
             () = self.keeper.run(|| self.place().clone()) => {}
             () = tasks.stopping().cancelled() => {}
         }
         let place = self.place().clone();
         self.keeper.save(place).await;
+    }
+
+    /// Looks at single records, many at once.
+    async fn look_at_told(&self) {
+        loop {
+            self.told_any.notified().await;
+            sleep(SETTLE).await;
+            let told: Vec<_> = std::mem::take(&mut *self.told()).into_iter().collect();
+            for keys in told.chunks(PAGE) {
+                if let Err(error) = self.look_at_page(keys.to_vec()).await {
+                    tracing::warn!(%error, "cannot look at records that may lack copies");
+                    self.look();
+                }
+            }
+        }
+    }
+
+    async fn look_at_page(&self, keys: Vec<(Namespace, FileName)>) -> Result<(), CustodyError> {
+        if !self.custody.catalogue.leads() {
+            return Ok(()); // who leads has heard of them, too
+        }
+        let look = move |view: &View, custody: &Custody| {
+            let mut files = Vec::new();
+            for (namespace, name) in keys {
+                if let Some(record) = view.get(&namespace, &name)? {
+                    files.push((namespace, name, record));
+                }
+            }
+            Ok((files, view.servers()?, room(custody)))
+        };
+        let (files, servers, room) = self.custody.ask(look).await?;
+        let (wants, _) = self.decide(&files, &servers, room);
+        for want in wants {
+            self.want(want).await?;
+        }
+        Ok(())
+    }
+
+    fn told(&self) -> MutexGuard<'_, BTreeSet<(Namespace, FileName)>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn place(&self) -> MutexGuard<'_, Place> {
@@ -139,11 +199,7 @@ impl Planner {
             }
             let Place(after) = round.at.clone();
             let look = move |view: &View, custody: &Custody| {
-                let room = match custody.volume.check_writable() {
-                    Ok(()) => custody.volume.room().unwrap_or(0), // it takes nothing now
-                    Err(_) => 0,
-                };
-                Ok((view.page(after.as_ref(), PAGE)?, view.servers()?, room))
+                Ok((view.page(after.as_ref(), PAGE)?, view.servers()?, room(custody)))
             };
             let (Page { mut files, last }, servers, room) = self.custody.ask(look).await?;
             files.retain(|(namespace, name, _)| round.covers(&(*namespace, name.clone())));
@@ -185,7 +241,7 @@ impl Planner {
         servers: &Servers,
         room: u64,
     ) -> (Vec<Want>, u64) {
-        let late = self.sight.peers(false, self.settings.repair_after_last);
+        let late = self.sight.down(servers.names(), self.settings.repair_after_last);
         let moment = Moment { planner: self, servers, late, room };
         let (mut wants, mut lacking) = (Vec::new(), 0);
         for (namespace, name, record) in files {
@@ -201,10 +257,20 @@ impl Planner {
     }
 }
 
+/// How much this server itself can take.
+fn room(custody: &Custody) -> u64 {
+    match custody.volume.check_writable() {
+        Ok(()) => custody.volume.room().unwrap_or(0), // it takes nothing now
+        Err(_) => 0,
+    }
+}
+
 /// How many copies a record lacks, and on whom it can build.
 struct Lack<'r> {
     missing: usize,
     there: Vec<&'r ServerName>,
+    /// Whether anybody is up who can give one.
+    given: bool,
 }
 
 impl Moment<'_> {
@@ -228,18 +294,19 @@ impl Moment<'_> {
             !self.is_up(server) || member.is_some_and(|member| self.takes(member, size))
         };
         let mut there: Vec<_> = self.servers.counting(record).collect();
-        let last = there.iter().filter(|server| self.is_up(server)).count() <= 1;
+        let up = there.iter().filter(|server| self.is_up(server)).count();
         there.extend(self.servers.coming(record).filter(comes));
-        if last {
+        if up == 1 {
             there.retain(|server| !self.late.contains(*server));
         }
         let missing = (usize::from(record.replicas.get()) + 1).saturating_sub(there.len());
-        Lack { missing, there }
+        Lack { missing, there, given: up > 0 }
     }
 
-    /// The servers that come next for what is missing: they take it, and don't hold it already.
+    /// The servers that come next for what is missing: they take it, and don't hold it already. None
+    /// where nobody can give it to them: when somebody can, all records are looked at anyway.
     fn next(&self, key: &[u8], record: &Record, lack: &Lack<'_>) -> Vec<ServerName> {
-        if lack.missing == 0 {
+        if lack.missing == 0 || !lack.given {
             return Vec::new();
         }
         let members = &self.planner.members;

@@ -15,7 +15,7 @@ use crate::catalogue::{Freshness, Incarnation, Namespace, View};
 use crate::custody::{Custody, CustodyError, Loss};
 use crate::seams::{Seams, blocking};
 use crate::tasks::Tasks;
-use crate::volume::BlobError;
+use crate::volume::Verdict;
 
 /// So many records are looked at in one go.
 const PAGE: usize = 256;
@@ -102,19 +102,19 @@ async fn pass(custody: &Arc<Custody>, seams: &Seams) -> Result<Seen, Stopped> {
         }
         let keeper = Arc::clone(custody);
         let look = move || look_at_page(&keeper, &view, after.as_ref());
-        let Looked { last, looked, mut gone } =
+        let Looked { last, looked, gone } =
             blocking::run(&seams.blocking, look).await.map_err(CustodyError::from)??;
+        seen.looked += looked;
         if !gone.is_empty() {
             sleep(SECOND_LOOK).await;
-            gone = second_look(custody, seams, gone).await?;
+            let Absent { mut gone, unsure } = second_look(custody, seams, gone).await?;
+            seen.missing += gone.len() as u64 + unsure;
+            untold.append(&mut gone);
         }
-        seen.looked += looked;
-        seen.missing += gone.len() as u64;
-        untold.append(&mut gone);
         after = last;
         if after.is_none() || seen.looked >= MUCH.1 {
             judge(custody, seams, &seen).await?;
-            untold.drain(..).for_each(|(digest, _)| custody.lost(digest, Loss::Gone));
+            untold.drain(..).for_each(|digest| custody.lost(digest, Loss::Gone));
         }
         if after.is_none() {
             return Ok(seen);
@@ -140,7 +140,15 @@ struct Looked {
     last: Option<(Namespace, FileName)>,
     /// How many of them count a copy here.
     looked: u64,
-    gone: Vec<(Digest, u64)>,
+    gone: Vec<Digest>,
+}
+
+/// Copies that were missing at the second look, too.
+#[derive(Debug, Default)]
+struct Absent {
+    gone: Vec<Digest>,
+    /// So many of which the disk does not even say that they are gone.
+    unsure: u64,
 }
 
 fn look_at_page(
@@ -159,12 +167,12 @@ fn look_at_page(
 }
 
 /// Those that are not here; one that is here and bad goes the way of bad copies.
-fn missing(custody: &Arc<Custody>, copies: Vec<(Digest, u64)>) -> Vec<(Digest, u64)> {
+fn missing(custody: &Arc<Custody>, copies: Vec<(Digest, u64)>) -> Vec<Digest> {
     let gone = |(digest, size): &(Digest, u64)| match custody.volume.open_blob(digest, *size) {
         Ok(Some(_)) => false,
         Ok(None) => true,
-        Err(BlobError::Corrupt(what)) => {
-            tracing::error!(blob = %digest, what, "a copy that records count is bad");
+        Err(error) if error.condemns() => {
+            tracing::error!(blob = %digest, %error, "a copy that records count is bad");
             custody.condemn(*digest);
             false
         }
@@ -173,28 +181,45 @@ fn missing(custody: &Arc<Custody>, copies: Vec<(Digest, u64)>) -> Vec<(Digest, u
             false
         }
     };
-    copies.into_iter().filter(gone).collect()
+    copies.into_iter().filter(gone).map(|(digest, _)| digest).collect()
 }
 
 /// Those that are still missing, and that records still count here: a copy may have been swept since
-/// its record was read.
+/// its record was read. Each is judged where no other can take its place meanwhile, and missing only
+/// where the volume is there.
 async fn second_look(
     custody: &Arc<Custody>,
     seams: &Seams,
-    gone: Vec<(Digest, u64)>,
-) -> Result<Vec<(Digest, u64)>, CustodyError> {
+    gone: Vec<Digest>,
+) -> Result<Absent, CustodyError> {
     let counted = move |view: &View, custody: &Custody| {
         let identity = custody.home.identity();
         let me = (&identity.server, Incarnation(identity.incarnation));
         let mut counted = Vec::new();
-        for copy in gone {
-            if view.counts_blob(&copy.0, me)? {
-                counted.push(copy);
+        for digest in gone {
+            if view.counts_blob(&digest, me)? {
+                counted.push(digest);
             }
         }
         Ok(counted)
     };
     let counted = custody.ask(counted).await?;
     let keeper = Arc::clone(custody);
-    Ok(blocking::run(&seams.blocking, move || missing(&keeper, counted)).await?)
+    Ok(blocking::run(&seams.blocking, move || judge_all(&keeper, counted)).await?)
+}
+
+fn judge_all(custody: &Custody, copies: Vec<Digest>) -> Absent {
+    let mut absent = Absent::default();
+    for digest in copies {
+        match custody.volume.condemn_at(&digest, 0) {
+            Ok(Verdict::Good) => {}
+            Ok(Verdict::Bad | Verdict::Unreadable) => custody.lost(digest, Loss::Bad),
+            Ok(Verdict::Absent) => absent.gone.push(digest),
+            Err(error) => {
+                tracing::warn!(blob = %digest, %error, "cannot tell whether a copy is here");
+                absent.unsure += 1;
+            }
+        }
+    }
+    absent
 }

@@ -1,12 +1,14 @@
 //! The sweeper: looks for blobs that no record lists, and has [`Custody`] sweep them.
 //!
 //! At start, and once a day, it holds the whole volume against the catalogue: a crash, or a
-//! connection that breaks, between seal and commit leaves a blob that nobody asks for. In between
-//! it wakes when a record lets go of one.
+//! connection that breaks, between seal and commit leaves a blob that nobody asks for. It does so,
+//! too, when the catalogue changed and nobody told in what. In between it wakes when a record lets go
+//! of one.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -19,8 +21,9 @@ const BACKOFF: Duration = Duration::from_secs(10);
 /// How long until the whole volume is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Runs until the server stops; a sweep once begun comes to its end.
-pub async fn run(custody: Arc<Custody>, seams: Seams, tasks: Tasks) {
+/// Runs until the server stops; a sweep once begun comes to its end. `missed` says that records may
+/// have let go of copies that nobody told of.
+pub async fn run(custody: Arc<Custody>, seams: Seams, missed: Arc<Notify>, tasks: Tasks) {
     let stopping = tasks.stopping();
     let mut look_again = Instant::now();
     while !stopping.is_cancelled() {
@@ -40,6 +43,7 @@ pub async fn run(custody: Arc<Custody>, seams: Seams, tasks: Tasks) {
         }
         tokio::select! {
             () = custody.orphaned.notified() => {}
+            () = missed.notified() => look_again = Instant::now(),
             () = sleep_until(next) => {}
             () = stopping.cancelled() => {}
         }

@@ -1,5 +1,6 @@
 //! Who is gone for long. Every server watches its peers; the one that leads puts what it sees into
-//! the catalogue: a server that was down for `repair_after` is away, one that is up again is not.
+//! the catalogue: a server that was down for `repair_after` is away, one that is up again is not. One
+//! that is no longer in the list of servers is down.
 //!
 //! How long is measured by the running time of the process that saw it go down, so neither a clock
 //! nor a new leader's first minutes make anybody away.
@@ -28,13 +29,34 @@ const BACK_AFTER: Duration = Duration::from_secs(1);
 /// What this server sees of its peers.
 #[derive(Clone)]
 pub struct Sight {
-    /// The pings.
-    pub links: Arc<Links>,
-    /// The world.
-    pub seams: Seams,
+    links: Arc<Links>,
+    members: Arc<Members>,
+    seams: Seams,
+    /// Since when, of its running time.
+    since: Duration,
 }
 
 impl Sight {
+    /// From now on.
+    pub fn new(links: Arc<Links>, members: Arc<Members>, seams: Seams) -> Self {
+        let since = seams.clock.uptime();
+        Sight { links, members, seams, since }
+    }
+
+    /// Those of all servers that are down for so long. Nobody pings one that was taken out of the
+    /// list: it is down for as long as this server runs.
+    pub fn down<'s>(
+        &self,
+        servers: impl Iterator<Item = &'s ServerName>,
+        least: Duration,
+    ) -> BTreeSet<ServerName> {
+        let mut down = self.peers(false, least);
+        if self.seams.clock.uptime().saturating_sub(self.since) >= least {
+            down.extend(servers.filter(|name| self.members.get(name).is_none()).cloned());
+        }
+        down
+    }
+
     /// The peers that are down, or up, for so long.
     pub fn peers(&self, up: bool, least: Duration) -> BTreeSet<ServerName> {
         let now = self.seams.clock.uptime();
@@ -64,12 +86,7 @@ impl Watch {
                 if !self.custody.catalogue.leads() {
                     continue;
                 }
-                // Copies of which one is left are made elsewhere before anybody is away.
-                let now_late = self.sight.peers(false, self.settings.repair_after_last);
-                if now_late != std::mem::replace(&mut late, now_late.clone()) {
-                    self.planner.look();
-                }
-                if let Err(error) = self.tell().await {
+                if let Err(error) = self.tell(&mut late).await {
                     tracing::warn!(%error, "cannot say who is away now");
                 }
             }
@@ -81,9 +98,14 @@ impl Watch {
         }
     }
 
-    async fn tell(&self) -> Result<(), CustodyError> {
+    async fn tell(&self, late: &mut BTreeSet<ServerName>) -> Result<(), CustodyError> {
         let servers: Servers = self.custody.ask(|view, _| view.servers()).await?;
-        let gone = self.sight.peers(false, self.settings.repair_after);
+        // Copies of which one is left are made elsewhere before anybody is away.
+        let now_late = self.sight.down(servers.names(), self.settings.repair_after_last);
+        if now_late != std::mem::replace(late, now_late.clone()) {
+            self.planner.look();
+        }
+        let gone = self.sight.down(servers.names(), self.settings.repair_after);
         let mut here = self.sight.peers(true, BACK_AFTER);
         here.insert(self.members.me().clone());
         let gone = gone.iter().map(|server| (server, true));

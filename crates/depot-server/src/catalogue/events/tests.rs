@@ -38,6 +38,11 @@ fn wanted(content: u8, cause: Cause) -> Event {
     Event::Wanted { namespace, name, digest: Digest::from_bytes([content; 32]), cause }
 }
 
+fn lacking() -> Event {
+    let (namespace, name) = (Namespace::from_bytes([1; 32]), FileName::parse("x").unwrap());
+    Event::Lacking { namespace, name }
+}
+
 #[test]
 fn a_server_hears_of_what_it_may_let_go_of_and_of_what_it_shall_get() {
     let (mine, theirs) = ([("a", true)], [("b", true)]);
@@ -47,7 +52,7 @@ fn a_server_hears_of_what_it_may_let_go_of_and_of_what_it_shall_get() {
     assert_eq!(told(file(1, &theirs), None), []);
     assert_eq!(told(None, file(1, &[("b", true), ("a", false)])), [wanted(1, Cause::Deposit)]);
     let replaced = told(file(1, &mine), file(2, &[("a", false)]));
-    assert_eq!(replaced, [released(1), wanted(2, Cause::Deposit)]);
+    assert_eq!(replaced, [released(1), wanted(2, Cause::Deposit), lacking()]);
     // Wanted before, and still; or by now confirmed.
     assert_eq!(told(file(1, &[("a", false)]), file(1, &[("a", false), ("b", true)])), []);
     assert_eq!(told(file(1, &[("a", false)]), file(1, &mine)), []);
@@ -62,6 +67,18 @@ fn a_server_hears_why_it_shall_get_a_copy() {
     assert_eq!(told(theirs(), later), [wanted(1, Cause::Deposit)], "more replicas are wished for");
     let mine = file(1, &[("b", true), ("a", true)]);
     assert_eq!(told(mine, both()), [wanted(1, Cause::Lost)]);
+}
+
+#[test]
+fn every_server_hears_of_records_that_count_too_few() {
+    let wished =
+        |file: Option<Record>| file.map(|file| Record { replicas: ReplicaCount::new(1), ..file });
+    let one = || wished(file(1, &[("b", true), ("c", false)]));
+    let two = || wished(file(1, &[("b", true), ("c", true)]));
+    assert_eq!(told(None, one()), [lacking()]);
+    assert_eq!(told(two(), one()), [lacking()]);
+    assert_eq!(told(one(), two()), []);
+    assert_eq!(told(one(), None), []);
 }
 
 #[test]

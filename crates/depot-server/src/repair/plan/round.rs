@@ -15,31 +15,31 @@ type Key = (Namespace, FileName);
 
 /// Behind which record to go on; none: from the first one on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::repair) struct Place(pub(super) Option<Key>);
+pub(in crate::repair) struct Place(pub(in crate::repair) Option<Key>);
 
 /// One round.
-#[derive(Debug)]
-pub(super) struct Round {
+#[derive(Debug, Default)]
+pub(in crate::repair) struct Round {
     /// Behind which record it began.
     begun: Place,
     /// Whether it came to the last record and went on from the first.
     wrapped: bool,
     /// Behind which record it goes on.
-    pub(super) at: Place,
+    pub(in crate::repair) at: Place,
 }
 
 impl Round {
-    pub(super) fn begin(at: Place) -> Self {
+    pub(in crate::repair) fn begin(at: Place) -> Self {
         Round { begun: at.clone(), wrapped: false, at }
     }
 
     /// Whether this record is of the round; those behind where it began were looked at already.
-    pub(super) fn covers(&self, key: &Key) -> bool {
+    pub(in crate::repair) fn covers(&self, key: &Key) -> bool {
         !self.wrapped || Some(key) <= self.begun.0.as_ref()
     }
 
     /// A page was looked at, and there are more behind `last`, or none. Whether that was all.
-    pub(super) fn advance(&mut self, last: Option<Key>) -> bool {
+    pub(in crate::repair) fn advance(&mut self, last: Option<Key>) -> bool {
         let done = match &last {
             Some(last) => self.wrapped && Some(last) >= self.begun.0.as_ref(),
             None => self.wrapped || self.begun.0.is_none(),
