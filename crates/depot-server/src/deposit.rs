@@ -124,7 +124,7 @@ async fn fan_out(
     depot: &Depot,
     request: &Deposit,
     key: &UploadKey,
-    staging: Staging,
+    mut staging: Staging,
 ) -> Result<(Staging, Option<Fanout>), Refusal> {
     let wanted = usize::from(request.replicas.get());
     if wanted == 0 {
