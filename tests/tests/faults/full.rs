@@ -69,13 +69,13 @@ fn row_76_a_full_disk_is_no_disk_fault_wherever_it_shows() {
                 let mut client = server.connect().await;
                 settle().await;
                 disk.inject(Fault::at(1, error).of(op).under("volume").for_ever());
-                let answer = client.deposit(ID, "a", &[7; 1000]).await;
+                let answer = client.deposit(ID, "a", &[7; 100_000]).await;
                 assert_eq!(answer.error(), Some("sem_espaco"), "{op:?}: {answer:?}");
                 disk.clear_faults();
                 settle().await;
                 assert_eq!(files_in(&disk, "volume/staging").len(), 0, "{op:?}");
                 assert_eq!(files_in(&disk, "volume/SUSPECT").len(), 0, "{op:?}");
-                assert!(client.deposit(ID, "a", &[7; 1000]).await.is_done(), "{op:?}");
+                assert!(client.deposit(ID, "a", &[7; 100_000]).await.is_done(), "{op:?}");
             });
         }
     }

@@ -25,6 +25,9 @@ use crate::seams::blocking;
 use crate::uploads::UploadKey;
 use crate::volume::{Complete, Seal, Sealed, Staging, VolumeError};
 
+/// A payload of so many bytes is written in one go, with its seal.
+const SMALL: u64 = 64 * 1024;
+
 /// Where a payload comes from: the session's connection.
 pub trait Payload: Send {
     /// The next piece; `None` at the end of the payload. Cancelling loses nothing.
@@ -134,9 +137,12 @@ async fn fill(
     let mut job: Option<Job> = None;
     let mut ended = None;
     loop {
-        // Once all bytes have come the end comes at once, and the last ones go with the seal.
+        // Once all bytes have come the end comes at once, and the last ones go with the seal; all of
+        // a small payload does that comes in a few pieces.
+        let few = key.size <= SMALL && waiting.len() < IN_FLIGHT;
         if !waiting.is_empty()
             && missing > 0
+            && !few
             && ended.is_none()
             && let Some(staging) = idle.take()
         {

@@ -327,6 +327,9 @@ impl Staging {
         }
         tail.extend_from_slice(&layout::encode_footer(digest, self.written));
         self.write(&tail, at)?;
+        if self.recorded.is_none() {
+            return Ok(());
+        }
         // A resumed part may have had more in its file than its record knew.
         let size = layout::file_size(self.written);
         let longer =
@@ -339,7 +342,8 @@ impl Staging {
     }
 
     fn reserve(&mut self, len: u64) -> Result<(), VolumeError> {
-        if self.written + len <= self.reserved {
+        // A small payload had room a moment ago, and a write that has none says so itself.
+        if self.written + len <= self.reserved || self.announced <= CHUNK {
             return Ok(());
         }
         // As much again as has come, so that an announced size alone takes nothing.

@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 use crate::cluster::wire::Wire;
 
-/// Connections that are kept with nothing to do.
-const IDLE_MAX: usize = 4;
+/// Connections that are kept with nothing to do: a deposit that finds none dials and proves itself,
+/// which costs more than the deposit.
+const IDLE_MAX: usize = 32;
 /// For how long. The other end keeps them longer, so that it is not the one who closes.
 const IDLE: Duration = Duration::from_secs(60);
 
