@@ -12,11 +12,12 @@
 //! on behind the commit: a peer that stands still is replaced at once, not when it counts as away.
 //!
 //! **The client is slowed** ([`Fanout::keeps_up`]) where it is more than `AHEAD` ahead of the lanes
-//! that the promise needs: it goes on as they do, or its last bytes would not be elsewhere in time for
-//! its answer. Only a lane that is sending slows it, and one that stands still is soon let go.
+//! that the promise needs: it goes on as they do, or its last bytes would not be elsewhere in time
+//! for its answer. Only a lane that is sending slows it, and one that stands still is soon let go.
 //!
-//! **What is late is not lost.** A deposit that is refused with its payload whole here leaves its lanes
-//! running ([`Fanout::linger`]); when it is tried again they are its lanes, with what they brought.
+//! **What is late is not lost.** A deposit that is refused with its payload whole here leaves its
+//! lanes running ([`Fanout::linger`]); when it is tried again they are its lanes, with what they
+//! brought.
 //!
 //! **Stragglers** are the lanes that still run at the commit. The record lists their servers as
 //! wanted; they go on in the background, and each that finishes has the record list its copy, as
@@ -24,8 +25,8 @@
 //! for lanes that fail, a wanted server fetches its copy itself.
 //!
 //! **Errors.** What goes wrong with one peer is logged; it tells the client nothing and fails no
-//! other lane. A payload that is given up (cut, wrong hash), or a [`Fanout`] that is dropped before its
-//! commit, ends all lanes, and the peers keep nothing of it.
+//! other lane. A payload that is given up (cut, wrong hash), or a [`Fanout`] that is dropped before
+//! its commit, ends all lanes, and the peers keep nothing of it.
 
 mod lane;
 

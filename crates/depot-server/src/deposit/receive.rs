@@ -156,7 +156,9 @@ async fn fill(
             (None, None) => tokio::select! {
                 biased;
                 () = cut.cancelled() => ended = Some(Err(Interrupted::Cut)),
-                piece = source.next(missing) => ended = take(&mut waiting, &mut missing, piece, feed),
+                piece = source.next(missing) => {
+                    ended = take(&mut waiting, &mut missing, piece, feed);
+                }
             },
             (Some(running), reading) => tokio::select! {
                 biased;
