@@ -24,7 +24,7 @@ use crate::catalogue::{
 };
 use crate::home::Home;
 use crate::seams::{Seams, blocking};
-use crate::volume::{BlobError, Sealed, Staging, Verdict, Volume, VolumeError, layout};
+use crate::volume::{BlobError, HELD_MAX, Sealed, Staging, Verdict, Volume, VolumeError, layout};
 pub use losses::Loss;
 use losses::Losses;
 
@@ -118,9 +118,12 @@ impl Custody {
         self: &Arc<Self>,
         size: u64,
     ) -> Result<Result<Staging, VolumeError>, CustodyError> {
-        let stage = || {
+        let stage = || async move {
             let volume = Arc::clone(&self.volume);
-            blocking::run(&self.seams.blocking, move || volume.stage(size))
+            match size <= HELD_MAX {
+                true => Ok(volume.stage(size)), // asks for room, which the kernel knows, and no more
+                false => blocking::run(&self.seams.blocking, move || volume.stage(size)).await,
+            }
         };
         let staged = stage().await?;
         if !matches!(staged, Err(VolumeError::Full)) {

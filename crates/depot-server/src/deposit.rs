@@ -124,7 +124,7 @@ async fn fan_out(
     depot: &Depot,
     request: &Deposit,
     key: &UploadKey,
-    staging: Staging,
+    mut staging: Staging,
 ) -> Result<(Staging, Option<Fanout>), Refusal> {
     let lingering = Fanout::lingering(depot, key);
     let Some(promise) = promise(depot.ack, request.replicas) else { return Ok((staging, None)) };

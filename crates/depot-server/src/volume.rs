@@ -39,7 +39,7 @@ pub use check::{Check, MANY, Verdict};
 pub use parts::{PartKey, Parts};
 use shared_sync::SharedSync;
 pub use staged::StagedReader;
-pub use staging::{Complete, Seal, Sealed, Staging};
+pub use staging::{Complete, HELD_MAX, Seal, Sealed, Staging};
 use trash::Trash;
 pub use trash::Trashed;
 

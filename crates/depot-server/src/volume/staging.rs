@@ -2,7 +2,7 @@
 //! after the one before has returned (RELIABILITY.md, 1.1):
 //!
 //! 1. create the staged file under a random name, and reserve room ahead of the bytes;
-//! 2. write the bytes, hash them, check-sum each chunk;
+//! 2. write the bytes, hash them, check-sum each chunk (a small payload waits for 1 until it is whole);
 //! 3. compare size and hash, else unlink; write the last checksums and the footer;
 //! 4. sync the file, close it;
 //! 5. rename it to its hash, over whatever is there: this file is the one just verified;
@@ -28,6 +28,9 @@ use super::staged::{StagedReader, Written};
 use super::{BlobError, Volume, VolumeError, blob, lock};
 use crate::seams::disk::{DiskFile, OpenMode};
 
+/// A payload of at most so many bytes is kept in memory until it is whole: its file is made and
+/// written in one go, then synced.
+pub const HELD_MAX: u64 = 32 * 1024;
 /// Room is reserved at most this far ahead of the bytes.
 const RESERVE_AHEAD: u64 = 64 * 1024 * 1024;
 /// And so far at first.
@@ -85,6 +88,8 @@ pub struct Complete {
 #[derive(Debug)]
 pub struct Staging {
     volume: Arc<Volume>,
+    /// The bytes of a small payload, as long as there is no file.
+    held: Option<Vec<u8>>,
     file: Option<Box<dyn DiskFile>>,
     name: String,
     announced: u64,
@@ -105,15 +110,11 @@ pub struct Staging {
 
 impl Staging {
     pub(super) fn create(volume: Arc<Volume>, announced: u64) -> Result<Self, VolumeError> {
-        let random: String =
-            volume.entropy.bytes::<16>().iter().map(|b| format!("{b:02x}")).collect();
-        let name = format!("{random}.data");
-        let file = volume.disk.open(&layout::staging().join(&name), OpenMode::CreateNew);
-        let file = file.map_err(|error| volume.failed("create a staged file", error))?;
-        Ok(Staging {
+        let mut staging = Staging {
             volume,
-            file: Some(file),
-            name,
+            held: Some(Vec::new()),
+            file: None,
+            name: String::new(),
             announced,
             written: 0,
             told: Written::default(),
@@ -123,7 +124,11 @@ impl Staging {
             checksums: Vec::new(),
             recorded: None,
             spoiled: Cell::new(false),
-        })
+        };
+        if announced > HELD_MAX {
+            staging.write_held()?;
+        }
+        Ok(staging)
     }
 
     /// How many payload bytes it has.
@@ -143,6 +148,12 @@ impl Staging {
             "the codec counts the payload"
         );
         self.hash.update(bytes);
+        if let Some(held) = &mut self.held {
+            held.extend_from_slice(bytes);
+            self.add_checksums(bytes);
+            self.written += bytes.len() as u64;
+            return Ok(());
+        }
         while !bytes.is_empty() {
             let room = SEGMENT - self.written % SEGMENT;
             let (now, later) = bytes.split_at(room.min(bytes.len() as u64) as usize);
@@ -163,7 +174,8 @@ impl Staging {
 
     /// Reads what is written so far while more comes, and stays good when the payload is sealed,
     /// kept or gone.
-    pub fn reader(&self) -> Result<StagedReader, VolumeError> {
+    pub fn reader(&mut self) -> Result<StagedReader, VolumeError> {
+        self.write_held()?;
         let file = self.volume.disk.open(&self.path(), OpenMode::Read);
         let file = file.map_err(|error| self.failed("open a staged file to read", error))?;
         Ok(StagedReader::new(file, self.told.clone()))
@@ -198,6 +210,7 @@ impl Staging {
     /// Makes what is here so far durable as a part, and goes on: after a crash of the server the
     /// client resumes from here. `expires` is in seconds of running time.
     pub fn checkpoint(&mut self, key: PartKey, expires: u64) -> Result<(), VolumeError> {
+        self.write_held()?;
         self.sync()?;
         let part = Part {
             file: self.name.clone(),
@@ -221,6 +234,7 @@ impl Staging {
         if self.written == 0 {
             return Ok(());
         }
+        self.write_held()?;
         // Cut to what has come, which gives back the room that was reserved ahead.
         let size = layout::payload_offset(self.written);
         let cut = self.file().set_size(size);
@@ -248,6 +262,7 @@ impl Staging {
         }
         Ok(Staging {
             volume,
+            held: None,
             file: Some(file),
             name: part.file,
             announced: part.announced,
@@ -317,7 +332,20 @@ impl Staging {
         sums
     }
 
-    /// The last checksums and the footer, in one write.
+    /// Makes the file, with what is held in memory.
+    fn write_held(&mut self) -> Result<(), VolumeError> {
+        let Some(held) = self.held.take() else { return Ok(()) };
+        let volume = &self.volume;
+        let random = volume.entropy.bytes::<16>();
+        let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = format!("{random}.data");
+        let file = volume.disk.open(&layout::staging().join(&name), OpenMode::CreateNew);
+        self.file = Some(file.map_err(|error| self.failed("create a staged file", error))?);
+        self.name = name;
+        if held.is_empty() { Ok(()) } else { self.write(&held, 0) }
+    }
+
+    /// The last checksums and the footer, in one write, behind all of a payload that is held.
     fn write_tail(&mut self, digest: &Digest) -> Result<(), VolumeError> {
         let mut tail = Vec::new();
         let mut at = layout::footer_offset(self.written);
@@ -326,6 +354,11 @@ impl Staging {
             at -= BLOCK;
         }
         tail.extend_from_slice(&layout::encode_footer(digest, self.written));
+        if let Some(held) = &mut self.held {
+            held.resize(at as usize, 0);
+            held.append(&mut tail);
+            return self.write_held();
+        }
         self.write(&tail, at)?;
         if self.recorded.is_none() {
             return Ok(());

@@ -190,7 +190,7 @@ async fn what_lies_in_the_volume_is_fed_too() {
 #[tokio::test]
 async fn who_waits_hears_that_it_was_given_up() {
     let bench = Bench::new();
-    let staging = bench.stage(1 << 20);
+    let mut staging = bench.stage(1 << 20);
     let feed = Arc::new(Feed::arriving(1 << 20, 0, Some(staging.reader().unwrap())));
     let mut cursor = bench.cursor(&feed);
     let (next, whole, ()) = tokio::join!(cursor.next(1), feed.whole(), async { feed.give_up() });
