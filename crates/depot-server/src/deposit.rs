@@ -30,7 +30,7 @@ use crate::uploads::UploadKey;
 use crate::volume::{Complete, Staging};
 use admit::{Admitted, Held, refuse};
 use commit::{Copied, Read, Unlisted};
-use fanout::{By, Candidate, Fanout};
+use fanout::{By, Candidate, Fanout, Promise};
 use feed::Feed;
 use receive::Stored;
 
@@ -75,18 +75,16 @@ pub async fn deposit(
         turn = depot.turns.take(namespace) => turn,
         () = upload.cut().cancelled() => return Err(DepositError::Interrupted(Interrupted::Cut)),
     };
-    let needed = needed(depot.ack, request.replicas);
     let copied = match admit::admit(depot, request, &key, upload.cut()).await? {
         Admitted::Stage(staging) => {
             let (staging, fanout) = fan_out(depot, request, &key, *staging).await?;
             match receive::receive(depot, staging, &key, upload.cut(), payload, fanout).await? {
                 Stored::Sealed(sealed, read) => {
                     let sealed = Unlisted::new(depot, sealed);
-                    Copied { sealed, fanout: None, needed: 0, read, until: Instant::now() }
+                    Copied { sealed, fanout: None, read, until: Instant::now() }
                 }
                 Stored::Complete(complete, fanout, until) => {
-                    let lanes = Awaited { fanout, needed, until };
-                    secure(depot, &key, *complete, lanes, upload.cut()).await?
+                    secure(depot, &key, *complete, (fanout, until), upload.cut()).await?
                 }
             }
         }
@@ -99,7 +97,7 @@ pub async fn deposit(
                 drop_part(depot, &key).await;
                 return Err(wrong_hash().into());
             }
-            vouch(depot, request, &key, held, needed).await?
+            vouch(depot, request, &key, held).await?
         }
     };
     let answer = commit::commit(depot, request, &key, copied).await?;
@@ -110,25 +108,29 @@ pub async fn deposit(
     Ok(answer)
 }
 
-/// How many receipts of other servers a done deposit has at least.
-fn needed(ack: Ack, replicas: ReplicaCount) -> usize {
-    let replicas = usize::from(replicas.get());
-    match ack {
-        Ack::Majority => replicas.div_ceil(2),
-        Ack::All => replicas,
-    }
+/// The copies on other servers that a deposit is about, if any are wanted.
+fn promise(ack: Ack, replicas: ReplicaCount) -> Option<Promise> {
+    let wanted = usize::from(replicas.get());
+    let needed = match ack {
+        Ack::Majority => wanted.div_ceil(2),
+        Ack::All => wanted,
+    };
+    (wanted > 0).then_some(Promise { wanted, needed })
 }
 
-/// Begins the lanes of an upload, where replicas are wanted.
+/// Begins the lanes of an upload, where replicas are wanted; those of an earlier try of it go on,
+/// where that has left all of it.
 async fn fan_out(
     depot: &Depot,
     request: &Deposit,
     key: &UploadKey,
     mut staging: Staging,
 ) -> Result<(Staging, Option<Fanout>), Refusal> {
-    let wanted = usize::from(request.replicas.get());
-    if wanted == 0 {
-        return Ok((staging, None));
+    let lingering = Fanout::lingering(depot, key);
+    let Some(promise) = promise(depot.ack, request.replicas) else { return Ok((staging, None)) };
+    let next = candidates(depot, key, &[]);
+    if let Some(fanout) = lingering.filter(|fanout| fanout.has(|digest| staging.is(digest))) {
+        return Ok((staging, Some(fanout.again(next, promise))));
     }
     let held = staging.written();
     let (staging, reader) = match Feed::gathers(key.size, held) {
@@ -139,8 +141,7 @@ async fn fan_out(
         }
     };
     let feed = Arc::new(Feed::arriving(key.size, held, reader));
-    let next = candidates(depot, key, &[]);
-    Ok((staging, Some(Fanout::start(depot, feed, next, wanted))))
+    Ok((staging, Some(Fanout::start(depot, feed, next, promise))))
 }
 
 /// Who may get a copy, best first: `holders` have one already, as far as this client's record knows.
@@ -153,25 +154,18 @@ fn candidates(depot: &Depot, key: &UploadKey, holders: &[ServerName]) -> VecDequ
     vouching.chain(pushing).collect()
 }
 
-/// The lanes of a deposit, and how many receipts it waits for, until when.
-struct Awaited {
-    fanout: Fanout,
-    needed: usize,
-    until: Instant,
-}
-
-/// Waits for the receipts that the promise needs, then gives this server's copy its name. Where they
-/// don't come it is a part again.
+/// Waits until then for the receipts that the promise needs, then gives this server's copy its name.
+/// Where they don't come it is a part again, and the lanes go on: what they bring counts when the
+/// client comes back.
 async fn secure<'d>(
     depot: &'d Depot,
     key: &UploadKey,
     complete: Complete,
-    lanes: Awaited,
+    (fanout, until): (Fanout, Instant),
     cut: &CancellationToken,
 ) -> Result<Copied<'d>, DepositError> {
-    let Awaited { fanout, needed, until } = lanes;
     let awaited = async {
-        let (enough, read) = tokio::join!(fanout.enough(needed, until), read(depot, key));
+        let (enough, read) = tokio::join!(fanout.enough(until), read(depot, key));
         enough.map_err(|_too_few| DepositError::Refused(too_few_copies()))?;
         depot.check_quorum()?;
         Ok(read?)
@@ -183,13 +177,13 @@ async fn secure<'d>(
     let read = match awaited {
         Ok(read) => read,
         Err(error) => {
-            drop(fanout);
             receive::keep_complete(depot, complete, key).await?;
+            fanout.linger(depot, key);
             return Err(error);
         }
     };
     let sealed = tokio::join!(seal(depot, key, complete), fanout.settled(GRACE)).0?;
-    Ok(Copied { sealed, fanout: Some(fanout), needed, read, until })
+    Ok(Copied { sealed, fanout: Some(fanout), read, until })
 }
 
 /// What is there under this name now.
@@ -227,24 +221,30 @@ async fn vouch<'d>(
     request: &Deposit,
     key: &UploadKey,
     held: Held,
-    needed: usize,
 ) -> Result<Copied<'d>, DepositError> {
     let Held { sealed, holders } = held;
     let sealed = Unlisted::new(depot, sealed);
     let until = Instant::now() + SEAL_WITHIN;
-    let wanted = usize::from(request.replicas.get());
     let read = read(depot, key).await?;
-    if wanted == 0 {
-        return Ok(Copied { sealed, fanout: None, needed, read, until });
-    }
+    let lingering = Fanout::lingering(depot, key);
+    let Some(promise) = promise(depot.ack, request.replicas) else {
+        return Ok(Copied { sealed, fanout: None, read, until });
+    };
+    let next = candidates(depot, key, &holders);
     let volume = Arc::clone(&depot.custody.volume);
-    let feed = Arc::new(Feed::sealed(volume, sealed.copy().digest(), key.size));
-    let fanout = Fanout::start(depot, feed, candidates(depot, key, &holders), wanted);
+    let digest = sealed.copy().digest();
+    let fanout = match lingering.filter(|fanout| fanout.has(|sent| *sent == digest)) {
+        Some(fanout) => fanout.again(next, promise),
+        None => {
+            let feed = Arc::new(Feed::sealed(volume, digest, key.size));
+            Fanout::start(depot, feed, next, promise)
+        }
+    };
     // The commit waits for as many as it needs, and tells if they don't come.
-    if fanout.enough(needed, until).await.is_ok() {
+    if fanout.enough(until).await.is_ok() {
         fanout.settled(GRACE).await;
     }
-    Ok(Copied { sealed, fanout: Some(fanout), needed, read, until })
+    Ok(Copied { sealed, fanout: Some(fanout), read, until })
 }
 
 /// What an earlier try of this upload has left is of no use any more.

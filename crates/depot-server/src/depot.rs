@@ -15,6 +15,7 @@ use crate::cluster::members::Members;
 use crate::cluster::placement;
 use crate::config::{Ack, DepositSettings};
 use crate::custody::Custody;
+use crate::lingering::Lingering;
 use crate::seams::{Seams, blocking};
 use crate::tasks::Tasks;
 use crate::transfer::Courier;
@@ -58,6 +59,8 @@ pub struct Depot {
     pub turns: Turns,
     /// What is being uploaded now.
     pub uploads: Uploads,
+    /// What goes on for uploads that were refused.
+    pub lingering: Lingering,
 }
 
 impl Depot {

@@ -11,7 +11,7 @@ const FLOORS: [&[&str]; 9] = [
     &["volume", "home", "aborts"],
     &["cluster"],
     &["catalogue", "operator"],
-    &["custody", "uploads", "turns", "pace", "start_number", "transfer", "depot"],
+    &["custody", "uploads", "lingering", "turns", "pace", "start_number", "transfer", "depot"],
     &["deposit", "recover", "records", "edit", "repair"],
     &["session", "listener"],
     &["node"],

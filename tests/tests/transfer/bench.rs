@@ -28,6 +28,7 @@ use depot_server::custody::Custody;
 use depot_server::deposit::{self, DepositError, Interrupted, Payload};
 use depot_server::depot::{Depot, STRAGGLERS};
 use depot_server::home::{self, Found};
+use depot_server::lingering::Lingering;
 use depot_server::recover;
 use depot_server::repair::heal::Healer;
 use depot_server::seams::{Network, Seams};
@@ -139,6 +140,7 @@ impl Site {
             buffers,
             turns: Turns::new(64),
             uploads: Uploads::default(),
+            lingering: Lingering::default(),
         };
         Server { depot, disk, healer, catalogue }
     }

@@ -10,3 +10,4 @@ mod healing;
 mod peer;
 mod pushing;
 mod recovering;
+mod slow;

@@ -44,6 +44,8 @@ pub(crate) enum Wrong {
     GoesOn,
     /// One bit of this byte is wrong.
     Lies(usize),
+    /// It takes so long for each piece.
+    Slow(Duration),
     /// It refuses after so many.
     Refuses(usize, u8),
 }
@@ -116,9 +118,15 @@ impl Faulty {
         if self.maybe(0, with).await? {
             return Ok(());
         }
-        with.send(&[&[READY, 200, 1]]).await?; // pieces of 200 bytes
+        match self.wrong {
+            Wrong::Slow(_) => with.send(&[&[READY, 0x80, 0x80, 0x10]]).await?, // 256 KiB
+            _ => with.send(&[&[READY, 200, 1]]).await?,                        // 200 bytes
+        }
         for done in 1.. {
             let frame = with.receive(Duration::from_secs(600)).await?;
+            if let Wrong::Slow(each) = self.wrong {
+                tokio::time::sleep(each).await;
+            }
             match frame.first() {
                 Some(&DATA) => self.taken.lock().unwrap().0.extend_from_slice(&frame[1..]),
                 Some(&END) => break,

@@ -74,8 +74,6 @@ pub(super) struct Copied<'d> {
     pub(super) sealed: Unlisted<'d>,
     /// The lanes to other servers; none where no replicas are wanted.
     pub(super) fanout: Option<Fanout>,
-    /// So many of them must have brought a receipt.
-    pub(super) needed: usize,
     /// What is to be replaced.
     pub(super) read: Read,
     /// Until when more receipts can be waited for.
@@ -89,17 +87,17 @@ pub(super) async fn commit(
     key: &UploadKey,
     copied: Copied<'_>,
 ) -> Result<Answer, DepositError> {
-    let Copied { mut sealed, fanout, needed, mut read, until } = copied;
+    let Copied { mut sealed, fanout, mut read, until } = copied;
     let operation = OperationId(depot.seams.entropy.bytes());
     let digest = sealed.copy().digest();
     let mut own = depot.custody.receipt(sealed.copy());
     for _ in 0..TRIES {
         let others = match &fanout {
             // A receipt that was good may have had to be given back.
-            Some(fanout) => match fanout.enough(needed, until).await {
-                Ok(()) => fanout.copies(),
+            Some(lanes) => match lanes.enough(until).await {
+                Ok(()) => lanes.copies(),
                 Err(TooFew) => {
-                    keep(depot, key, sealed.copy()).await?;
+                    keep(depot, key, sealed.copy(), fanout).await?;
                     return Err(too_few_copies().into());
                 }
             },
@@ -124,7 +122,7 @@ pub(super) async fn commit(
             Ok(outcome) => outcome,
             Err(error) => {
                 if let ProposeError::NoQuorum = error {
-                    keep(depot, key, sealed.copy()).await?;
+                    keep(depot, key, sealed.copy(), fanout).await?;
                 }
                 return Err(depot.unproposed(&error).into());
             }
@@ -162,12 +160,20 @@ pub(super) async fn commit(
     Err(depot.internal("commit a deposit", &TooManyTries).into())
 }
 
-/// Nothing was proposed: what the client has sent is a part again.
-async fn keep(depot: &Depot, key: &UploadKey, sealed: &Sealed) -> Result<(), DepositError> {
+/// Nothing was proposed: what the client has sent is a part again, and the lanes go on.
+async fn keep(
+    depot: &Depot,
+    key: &UploadKey,
+    sealed: &Sealed,
+    fanout: Option<Fanout>,
+) -> Result<(), DepositError> {
     let (volume, part, sealed) = (Arc::clone(&depot.custody.volume), key.part(), sealed.clone());
     let expires = depot.custody.now() + depot.settings.part_lifetime.as_secs();
     if let Err(error) = depot.run(move || volume.keep_sealed(&part, &sealed, expires)).await? {
         tracing::warn!(%error, "an upload that could not be listed could not be kept");
+    }
+    if let Some(fanout) = fanout {
+        fanout.linger(depot, key);
     }
     Ok(())
 }

@@ -11,18 +11,26 @@
 //! When all were tried, those that are up once the payload is whole are tried again, once. That goes
 //! on behind the commit: a peer that stands still is replaced at once, not when it counts as away.
 //!
+//! **The client is slowed** ([`Fanout::keeps_up`]) where it is more than `AHEAD` ahead of the lanes
+//! that the promise needs: it goes on as they do, or its last bytes would not be elsewhere in time
+//! for its answer. Only a lane that is sending slows it, and one that stands still is soon let go.
+//!
+//! **What is late is not lost.** A deposit that is refused with its payload whole here leaves its
+//! lanes running ([`Fanout::linger`]); when it is tried again they are its lanes, with what they
+//! brought.
+//!
 //! **Stragglers** are the lanes that still run at the commit. The record lists their servers as
 //! wanted; they go on in the background, and each that finishes has the record list its copy, as
 //! long as that still has this content. Only so many do, in all deposits together: for the rest, as
 //! for lanes that fail, a wanted server fetches its copy itself.
 //!
 //! **Errors.** What goes wrong with one peer is logged; it tells the client nothing and fails no
-//! other lane. A payload that is given up (cut, wrong hash, too few copies), or a [`Fanout`] that is
-//! dropped before its commit, ends all lanes, and the peers keep nothing of it.
+//! other lane. A payload that is given up (cut, wrong hash), or a [`Fanout`] that is dropped before
+//! its commit, ends all lanes, and the peers keep nothing of it.
 
 mod lane;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,10 +43,21 @@ use crate::catalogue::{Receipt, Version};
 use crate::depot::Depot;
 use crate::tasks::Tasks;
 use crate::transfer::{Courier, File};
+use crate::uploads::UploadKey;
 use lane::LaneError;
 
 /// How long a lane has to tell its peer that the payload was given up, before it is dropped.
 const ABORT_WITHIN: Duration = Duration::from_secs(1);
+
+/// How many bytes the client may be ahead of the lanes that the promise needs. More than a peer
+/// falls behind in a moment's pause; at 2 MB/s little enough to be sent before it is too late.
+const AHEAD: u64 = 64 << 20;
+/// So many bytes may lie in sockets when all is sent as the client sees it, and its answer is due
+/// from there on. So nobody is slowed in the last of a payload.
+const IN_SOCKETS: u64 = 16 << 20;
+/// A client that is slowed gets rid of a piece at least that often: it shall not take this server
+/// for dead.
+const SLOWED: Duration = Duration::from_secs(1);
 
 /// A server that may get a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +80,16 @@ pub(super) enum By {
 /// The lanes of one deposit.
 pub(super) struct Fanout {
     lanes: Arc<Lanes>,
-    wanted: usize,
+    promise: Promise,
+}
+
+/// How many copies on other servers a deposit is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Promise {
+    /// So many are wanted, at least one.
+    pub(super) wanted: usize,
+    /// So many receipts it waits for.
+    pub(super) needed: usize,
 }
 
 /// Fewer servers than needed have a copy, and no more come.
@@ -92,6 +120,8 @@ struct Lanes {
 struct Board {
     next: VecDeque<Candidate>,
     running: Vec<ServerName>,
+    /// How much those of them have taken that are being sent it.
+    sending: BTreeMap<ServerName, u64>,
     failed: Vec<ServerName>,
     receipts: Vec<Receipt>,
     /// Those that failed have had their second try.
@@ -105,12 +135,12 @@ struct Board {
 }
 
 impl Fanout {
-    /// Begins `wanted` lanes for this payload.
+    /// Begins as many lanes for this payload as copies are wanted.
     pub(super) fn start(
         depot: &Depot,
         feed: Arc<Feed>,
         candidates: VecDeque<Candidate>,
-        wanted: usize,
+        promise: Promise,
     ) -> Self {
         let lanes = Arc::new(Lanes {
             courier: depot.courier.clone(),
@@ -120,10 +150,47 @@ impl Fanout {
             board: Mutex::new(Board { next: candidates, ..Board::default() }),
             changed: watch::Sender::new(()),
         });
-        for _ in 0..wanted {
-            lanes.start_slot();
+        let fanout = Fanout { lanes, promise };
+        fanout.fill_slots();
+        fanout
+    }
+
+    /// Takes up the lanes that go on for this upload, which was refused; `None` where there are
+    /// none.
+    pub(super) fn lingering(depot: &Depot, key: &UploadKey) -> Option<Self> {
+        depot.lingering.take(&key.part())
+    }
+
+    /// Whether they send a whole payload with this hash.
+    pub(super) fn has(&self, is_it: impl FnOnce(&Digest) -> bool) -> bool {
+        self.lanes.feed.hash().is_some_and(|digest| is_it(&digest))
+    }
+
+    /// The upload is tried again: what the lanes have brought counts, and as many as are missing
+    /// begin anew.
+    pub(super) fn again(mut self, candidates: VecDeque<Candidate>, promise: Promise) -> Self {
+        self.promise = promise;
+        self.lanes.change(|board| {
+            let done = board.receipts.iter().map(|copy| &copy.server);
+            let begun: Vec<_> = board.running.iter().chain(done).cloned().collect();
+            board.next =
+                candidates.into_iter().filter(|next| !begun.contains(&next.server)).collect();
+            board.failed = Vec::new();
+            board.tried_again = false;
+            board.permit = None;
+        });
+        self.fill_slots();
+        self
+    }
+
+    fn fill_slots(&self) {
+        let at_it = {
+            let board = self.lanes.board();
+            board.receipts.len() + board.slots
+        };
+        for _ in at_it..self.promise.wanted {
+            self.lanes.start_slot();
         }
-        Fanout { lanes, wanted }
     }
 
     /// The payload that the lanes send.
@@ -131,8 +198,26 @@ impl Fanout {
         &self.lanes.feed
     }
 
-    /// Waits until `needed` servers have given their receipts.
-    pub(super) async fn enough(&self, needed: usize, until: Instant) -> Result<(), TooFew> {
+    /// Waits while the client, from whom `missing` bytes are still to come, is too far ahead of the
+    /// lanes that are needed; at most `SLOWED`.
+    pub(super) async fn keeps_up(&self, missing: u64) {
+        if missing <= IN_SOCKETS {
+            return;
+        }
+        let behind = self.lanes.until(|board| {
+            let mut taken: Vec<u64> = board.sending.values().copied().collect();
+            taken.sort_unstable_by(|one, other| other.cmp(one));
+            let last = taken.get(self.promise.needed.saturating_sub(1));
+            let ahead = last.map_or(0, |taken| self.lanes.feed.arrived().saturating_sub(*taken));
+            (ahead <= AHEAD).then_some(())
+        });
+        // Late or not, the client goes on.
+        drop(timeout(SLOWED, behind).await);
+    }
+
+    /// Waits until as many servers as are needed have given their receipts.
+    pub(super) async fn enough(&self, until: Instant) -> Result<(), TooFew> {
+        let needed = self.promise.needed;
         let look = |board: &Board| match board.receipts.len() {
             there if there >= needed => Some(Ok(())),
             there if there + board.slots < needed => Some(Err(TooFew)),
@@ -151,7 +236,7 @@ impl Fanout {
     /// What there is now to commit.
     pub(super) fn copies(&self) -> Copies {
         let board = self.lanes.board();
-        let open = self.wanted.saturating_sub(board.receipts.len());
+        let open = self.promise.wanted.saturating_sub(board.receipts.len());
         let next = board.next.iter().map(|candidate| &candidate.server);
         let wanted = board.running.iter().chain(next).chain(&board.failed).take(open).cloned();
         Copies { receipts: board.receipts.clone(), wanted: wanted.collect() }
@@ -173,6 +258,19 @@ impl Fanout {
         if let Some(receipt) = self.lanes.withdraw(server) {
             self.lanes.replace(receipt.server);
         }
+    }
+
+    /// The deposit is refused, its payload kept here whole: what the lanes have brought so far is
+    /// kept too, and they go on, if so many may, for as long as the upload can be tried again.
+    pub(super) fn linger(self, depot: &Depot, key: &UploadKey) {
+        let slots = self.lanes.board().slots;
+        let permits = u32::try_from(slots).unwrap_or(u32::MAX);
+        let Ok(permit) = Arc::clone(&depot.stragglers).try_acquire_many_owned(permits) else {
+            tracing::debug!("too many lanes go on after their deposits: these are let go");
+            return;
+        };
+        self.lanes.change(|board| board.permit = (board.slots > 0).then_some(permit));
+        depot.lingering.keep(key.part(), self, depot.settings.part_lifetime, &depot.tasks);
     }
 
     /// The record stands, and lists `listed`. What comes from now on is added to it.

@@ -2,7 +2,7 @@
 //!
 //! A lane that keeps up gets each piece in the memory that it came in. What is written and older
 //! than a last piece is let go: a lane that lags, or begins late, reads it back from the staged
-//! file. So no lane holds up another or the client, and memory does not grow with the file. A small
+//! file. So no lane holds up another, and memory does not grow with the file. A small
 //! payload is gathered whole instead: it goes out in one message, once its hash is right.
 
 use std::collections::VecDeque;
@@ -113,6 +113,11 @@ impl Feed {
         self.size
     }
 
+    /// How much of it has arrived.
+    pub(super) fn arrived(&self) -> u64 {
+        self.progress.borrow().arrived
+    }
+
     /// A piece has arrived.
     pub(super) fn push(&self, piece: &Bytes) {
         match &mut *lock(&self.memory) {
@@ -146,6 +151,14 @@ impl Feed {
             progress.end = if changes { end } else { progress.end };
             changes
         });
+    }
+
+    /// Its hash, where it is known that it is here whole.
+    pub(super) fn hash(&self) -> Option<Digest> {
+        match self.progress.borrow().end {
+            End::Right(digest) => Some(digest),
+            End::Open | End::GivenUp => None,
+        }
     }
 
     /// Waits until it is here whole, which tells its hash; `None` when it is given up.

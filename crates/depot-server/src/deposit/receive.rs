@@ -83,8 +83,8 @@ pub(super) async fn receive(
     payload: &mut impl Payload,
     fanout: Option<Fanout>,
 ) -> Result<Stored, DepositError> {
-    let feed = fanout.as_ref().map(Fanout::feed);
-    let Filled { staging, rest, ended } = fill(depot, staging, key, cut, payload, feed).await?;
+    let lanes = fanout.as_ref();
+    let Filled { staging, rest, ended } = fill(depot, staging, key, cut, payload, lanes).await?;
     let expected = match ended {
         Ok(()) => tokio::select! {
             biased;
@@ -127,8 +127,10 @@ async fn fill(
     key: &UploadKey,
     cut: &CancellationToken,
     payload: &mut impl Payload,
-    feed: Option<&Arc<Feed>>,
+    lanes: Option<&Fanout>,
 ) -> Result<Filled, Refusal> {
+    let mut source = Source { payload, lanes, held_back: true };
+    let feed = lanes.map(Fanout::feed);
     let mut missing = key.size - staging.written();
     let mut waiting = VecDeque::with_capacity(IN_FLIGHT);
     let mut idle = Some(staging);
@@ -154,7 +156,9 @@ async fn fill(
             (None, None) => tokio::select! {
                 biased;
                 () = cut.cancelled() => ended = Some(Err(Interrupted::Cut)),
-                piece = payload.next() => ended = take(&mut waiting, &mut missing, piece, feed),
+                piece = source.next(missing) => {
+                    ended = take(&mut waiting, &mut missing, piece, feed);
+                }
             },
             (Some(running), reading) => tokio::select! {
                 biased;
@@ -168,11 +172,35 @@ async fn fill(
                     job = None;
                 }
                 () = cut.cancelled(), if reading.is_none() => ended = Some(Err(Interrupted::Cut)),
-                piece = payload.next(), if reading.is_none() && waiting.len() < IN_FLIGHT => {
+                piece = source.next(missing), if reading.is_none() && waiting.len() < IN_FLIGHT => {
                     ended = take(&mut waiting, &mut missing, piece, feed);
                 }
             },
         }
+    }
+}
+
+/// The client, which is slowed where the lanes that are needed don't keep up.
+struct Source<'s, P> {
+    payload: &'s mut P,
+    lanes: Option<&'s Fanout>,
+    /// Nothing is being read for the next piece yet.
+    held_back: bool,
+}
+
+impl<P: Payload> Source<'_, P> {
+    /// The next piece. Cancelling loses nothing. A read that has begun is never held back: its time
+    /// counts against the client.
+    async fn next(&mut self, missing: u64) -> Result<Option<Bytes>, Interrupted> {
+        if self.held_back
+            && let Some(lanes) = self.lanes
+        {
+            lanes.keeps_up(missing).await;
+        }
+        self.held_back = false;
+        let piece = self.payload.next().await;
+        self.held_back = true;
+        piece
     }
 }
 

@@ -17,6 +17,7 @@ use crate::config::Settings;
 use crate::custody::Custody;
 use crate::depot::{Depot, STRAGGLERS};
 use crate::home::Found;
+use crate::lingering::Lingering;
 use crate::repair::scrub::Scrubber;
 use crate::repair::{self, Repair, housekeeping, lost, reconcile, sweep};
 use crate::seams::network::Listener;
@@ -209,6 +210,7 @@ impl Site {
             stragglers: Arc::new(Semaphore::new(STRAGGLERS)),
             tasks: self.tasks.clone(),
             uploads: Uploads::default(),
+            lingering: Lingering::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use depot_protocol::ServerName;
 use tokio::time::timeout;
 
 use super::{By, Candidate, Lanes};
@@ -37,16 +38,22 @@ impl Lanes {
             return self.patiently(receipt).await;
         }
         let push = transfer.push(server, self.feed.size()).await?;
-        self.send(push).await
+        self.send(server, push).await
     }
 
-    async fn send(self: &Arc<Self>, mut push: Push) -> Result<Receipt, LaneError> {
+    async fn send(
+        self: &Arc<Self>,
+        server: &ServerName,
+        mut push: Push,
+    ) -> Result<Receipt, LaneError> {
         let mut cursor = self.feed.cursor(&self.courier.seams, &self.courier.buffers);
+        let sending = Sending::begin(self, server);
         loop {
             match cursor.next(push.most()).await.inspect_err(|error| self.condemn(error))? {
                 Next::Piece(piece) => {
                     let sent = timeout(LANE_STALL, push.data(&piece)).await;
                     sent.map_err(|_late| LaneError::Stalled)?.map_err(TransferError::from)?;
+                    sending.taken(piece.len() as u64);
                 }
                 Next::End(digest) => {
                     drop(cursor);
@@ -85,6 +92,33 @@ impl Lanes {
                 receipt.await
             }
         }
+    }
+}
+
+/// A lane that sends: while it does, it stands on the board how much of the payload its peer has
+/// taken. It does not stand still there for longer than [`LANE_STALL`].
+struct Sending<'l> {
+    lanes: &'l Lanes,
+    server: &'l ServerName,
+}
+
+impl<'l> Sending<'l> {
+    fn begin(lanes: &'l Lanes, server: &'l ServerName) -> Self {
+        let sending = Sending { lanes, server };
+        sending.taken(0);
+        sending
+    }
+
+    fn taken(&self, bytes: u64) {
+        self.lanes.change(|board| *board.sending.entry(self.server.clone()).or_default() += bytes);
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        self.lanes.change(|board| {
+            board.sending.remove(self.server);
+        });
     }
 }
 
