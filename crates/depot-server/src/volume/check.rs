@@ -20,7 +20,7 @@ use crate::seams::disk::OpenMode;
 
 /// Pieces in which a copy is read where nobody waits in between.
 const PIECE: usize = 1 << 20;
-/// So many copies that can't be read within [`WITHIN`] are no longer a matter of single copies.
+/// So many copies that can't be read within a minute are no longer a matter of single copies.
 pub const MANY: usize = 16;
 /// See [`MANY`].
 const WITHIN: Duration = Duration::from_secs(60);
