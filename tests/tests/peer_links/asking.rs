@@ -38,7 +38,7 @@ fn questions_one_after_the_other_share_a_connection() {
 }
 
 #[test]
-fn a_few_connections_are_kept_and_no_more_are_made_than_are_allowed() {
+fn connections_are_kept_up_to_32_and_no_more_are_made_than_are_allowed() {
     life(async {
         let mut site = Site::of(&["a", "b"]);
         let proxy = site.proxy("b").await;
@@ -55,13 +55,17 @@ fn a_few_connections_are_kept_and_no_more_are_made_than_are_allowed() {
         assert!(matches!(&error, LinkError::Unreachable(_)) && error.unsent(), "{error:?}");
         assert_eq!(b.echo.served(), 8);
 
+        for _ in 0..40 {
+            let first: &[&[u8]] = &[b"wait"];
+            waiting.push(a.links.open(&peer, Service::Transfer, first, SECOND).await.unwrap());
+        }
         for mut conversation in waiting {
             conversation.send(&[b"go on"]).await.unwrap();
             assert_eq!(conversation.receive(SECOND).await.unwrap(), "a: wait");
             conversation.finish();
         }
         settle().await;
-        assert_eq!(proxy.open(), 1 + 4);
+        assert_eq!(proxy.open(), 1 + 8 + 32, "for pings, for the catalogue, for transfers");
         assert_eq!(a.ask("b", b"again").await.unwrap(), "a: again");
     });
 }
