@@ -342,7 +342,11 @@ impl Staging {
         let file = volume.disk.open(&layout::staging().join(&name), OpenMode::CreateNew);
         self.file = Some(file.map_err(|error| self.failed("create a staged file", error))?);
         self.name = name;
-        if held.is_empty() { Ok(()) } else { self.write(&held, 0) }
+        if !held.is_empty() {
+            self.write(&held, 0)?;
+        }
+        self.told.set(self.written);
+        Ok(())
     }
 
     /// The last checksums and the footer, in one write, behind all of a payload that is held.
