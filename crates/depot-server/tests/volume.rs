@@ -484,3 +484,15 @@ fn a_blob_does_not_depend_on_how_its_bytes_came() {
     });
     ran.unwrap();
 }
+
+#[test]
+fn a_suspect_volume_vouches_for_nothing() {
+    let bench = Bench::new();
+    let sealed = bench.put(b"depot");
+    fs::write(bench.path(layout::suspect()), b"disk fault").unwrap();
+    let bench = bench.restarted();
+    let error = bench.volume.vouch(&sealed.digest(), 5).unwrap_err();
+    assert!(!error.condemns(), "{error}");
+    assert!(bench.volume.absolve(1).unwrap());
+    assert!(bench.volume.vouch(&sealed.digest(), 5).unwrap().is_some());
+}

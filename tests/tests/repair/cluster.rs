@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use depot_protocol::Digest;
 use depot_server::config::{Config, Selection};
-use depot_server::node::{Node, Phase};
+use depot_server::node::{End, Node, Phase};
 use depot_server::operator::{self, Founding, Question, Reply, Status};
 use depot_server::seams::Disk;
 use depot_server::volume::layout;
@@ -88,20 +88,35 @@ impl Cluster {
 
     /// A server that is stopped has lost its disk, and is admitted again.
     pub(crate) async fn replace(&mut self, at: usize) {
-        self.servers[at].disk = MemoryDisk::new();
+        self.start_on(at, MemoryDisk::new()).await;
+        assert_eq!(self.admit(at).await, Reply::Founded);
+    }
+
+    /// A server that is stopped starts on another disk, and waits there.
+    pub(crate) async fn start_on(&mut self, at: usize, disk: MemoryDisk) {
+        self.servers[at].disk = disk;
         self.start(at).await;
         sleep(10 * SECOND).await; // it may have led
+    }
+
+    /// A server that waits is admitted; what it says to that.
+    pub(crate) async fn admit(&self, at: usize) -> Reply {
         let server = self.config.servers()[at].name.to_string();
         for other in self.up() {
             let question = Question::Admit { server: server.clone() };
             if let Some(Reply::Admitted { incarnation }) = self.ask(other, question).await {
                 let founding = Founding { cluster: CLUSTER, incarnation, founders: Vec::new() };
-                let founded = self.ask(at, Question::Found(founding)).await;
-                assert_eq!(founded, Some(Reply::Founded));
-                return;
+                return self.ask(at, Question::Found(founding)).await.expect("it answers");
             }
         }
         panic!("nobody admits it");
+    }
+
+    /// Waits for the end of a server that gives up by itself.
+    pub(crate) async fn ended(&mut self, at: usize) -> End {
+        let end = self.servers[at].node.as_mut().expect("it runs").ended().await;
+        self.stop(at).await;
+        end
     }
 
     /// Ends a server, at once.

@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use depot_protocol::{ClientId, Digest};
 use depot_server::catalogue::Namespace;
+use depot_server::node::End;
+use depot_server::operator::Reply;
 use depot_server::volume::write_file;
 use depot_tests::in_process::{ID, life};
+use depot_tests::twins::memory_disk::MemoryDisk;
 use tokio::time::sleep;
 
 use crate::cluster::{CLUSTER, Cluster, REPAIR_AFTER, SECOND};
@@ -216,5 +219,23 @@ fn a_server_that_was_taken_out_of_the_list_is_replaced() {
             assert_eq!(cluster.holders(bytes), [0, 1, 2]);
             cluster.until_copies(file, bytes, 2).await;
         }
+    });
+}
+
+#[test]
+fn a_server_whose_disk_is_full_when_it_is_founded_ends_and_goes_on_when_there_is_room() {
+    life(async {
+        let mut cluster = Cluster::of(&["x", "y", "z"]).await;
+        let bytes = cluster.deposit(0, "file", 1_000, 2).await;
+        cluster.stop(2).await;
+        cluster.start_on(2, MemoryDisk::with_capacity(4096)).await;
+        let Reply::Refused(why) = cluster.admit(2).await else { panic!("it has no room") };
+        assert!(why.contains("cannot be founded"), "{why}");
+        assert!(matches!(cluster.ended(2).await, End::Failed(_)));
+
+        cluster.disk(2).set_capacity(1 << 30);
+        cluster.start(2).await;
+        assert_eq!(cluster.until_holders(&bytes, 3).await, [0, 1, 2]);
+        cluster.until_copies("file", &bytes, 2).await;
     });
 }
