@@ -136,3 +136,31 @@ fn when_events_were_dropped_the_sweeper_looks_through_the_whole_volume() {
         assert!(!lies_there(), "no record lists it");
     });
 }
+
+#[test]
+fn a_sweep_that_nobody_waits_for_any_more_forgets_nothing() {
+    life(async {
+        let a = Site::of(&["a"]).deaf("a").await;
+        let (content, custody) = (content(10), &a.depot.custody);
+        a.put(&content);
+        let lies_there = || a.disk.read(layout::blob(&digest(&content))).is_ok();
+        custody.let_go(digest(&content));
+        let mut dropped = 0;
+        while lies_there() {
+            assert!(custody.wants_sweep(), "dropped {dropped} times, each a moment later");
+            dropped += 1;
+            let mut sweep = Box::pin(custody.sweep());
+            for _ in 0..dropped {
+                tokio::select! {
+                    biased;
+                    ended = &mut sweep => {
+                        ended.unwrap();
+                        break;
+                    }
+                    () = tokio::task::yield_now() => {}
+                }
+            }
+        }
+        assert!(dropped > 2, "it was dropped on its way: {dropped}");
+    });
+}
