@@ -8,8 +8,9 @@
 //! Everything here blocks: call it through the `Blocking` seam.
 //!
 //! **After a disk fault** (any error of a write, sync, close or rename but a full disk; many copies
-//! that can't be read) the volume is *suspect*: it takes no more payloads until a scrub has read all of it and found it good. A
-//! failed sync is never tried again: the kernel has dropped what it could not write.
+//! that can't be read) the volume is *suspect*: it takes no more payloads until a scrub has read all of
+//! it and found it good. A failed sync is never tried again: the kernel has dropped what it could not
+//! write.
 
 pub mod blob;
 mod check;
@@ -133,6 +134,7 @@ impl Volume {
             Err(error) => return Err(error),
         };
         let volume = Volume {
+            syncs: SharedSync::new(disk.tells_all()),
             disk,
             entropy: Arc::clone(&seams.entropy),
             clock: Arc::clone(&seams.clock),
@@ -141,7 +143,6 @@ impl Volume {
             became_suspect: Notify::new(),
             locks: std::array::from_fn(|_| Mutex::new(())),
             given: Mutex::default(),
-            syncs: SharedSync::default(),
             parts: Mutex::new(parts),
             trash: Mutex::new(trash),
             unread: Mutex::default(),

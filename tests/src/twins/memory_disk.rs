@@ -23,8 +23,8 @@
 //! ([`MemoryDisk::flip`]). It is deterministic: equal operations and equal seeds leave equal disks.
 //!
 //! Where it is harsher than most disks: names reach it in any order, also those of one rename into
-//! another directory; a failed write leaves the first half of its sectors; what a failed sync should have written
-//! is never written; holes take room.
+//! another directory; a failed write leaves the first half of its sectors; what a failed sync should have
+//! written is never written; holes take room.
 
 mod contents;
 mod crash;
@@ -37,6 +37,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use depot_server::seams::disk::{Disk, DiskFile, Entry, OpenMode, Space};
 pub use nix::errno::Errno;
@@ -142,6 +143,11 @@ impl MemoryDisk {
         self.state().plan.lost_dir_syncs.push(prefix.into());
     }
 
+    /// Each sync takes so long, for tests with threads.
+    pub fn slow_syncs(&self, takes: Duration) {
+        self.state().plan.sync_takes = takes;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -183,8 +189,15 @@ impl MemoryDisk {
         sync: impl FnOnce(&mut Image) -> io::Result<()>,
         fail: impl FnOnce(&mut Image),
     ) -> io::Result<()> {
-        let lies = self.state().plan.lies(&operation);
-        self.perform_or(operation, |image| if lies { Ok(()) } else { sync(image) }, fail)
+        let (lies, takes) = {
+            let plan = &self.state().plan;
+            (plan.lies(&operation), plan.sync_takes)
+        };
+        std::thread::sleep(takes / 2); // what is written meanwhile may be lost with the rest
+        let done =
+            self.perform_or(operation, |image| if lies { Ok(()) } else { sync(image) }, fail);
+        std::thread::sleep(takes / 2); // what is written meanwhile is not synced
+        done
     }
 }
 
@@ -241,6 +254,10 @@ impl Disk for MemoryDisk {
             Ok(())
         };
         self.perform_sync(operation, sync, Image::fail_sync_all)
+    }
+
+    fn tells_all(&self) -> bool {
+        true
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
@@ -318,10 +335,7 @@ impl DiskFile for MemoryFile {
     fn sync(&self) -> io::Result<()> {
         self.disk.perform_sync(
             Operation::on(Op::Sync, &self.path),
-            |image| {
-                image.contents(self.inode).sync();
-                Ok(())
-            },
+            |image| image.contents(self.inode).sync(),
             |image| image.contents(self.inode).fail_sync(),
         )
     }

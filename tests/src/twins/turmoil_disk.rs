@@ -186,6 +186,10 @@ impl Disk for TurmoilDisk {
         }
     }
 
+    fn tells_all(&self) -> bool {
+        true
+    }
+
     fn sync_all(&self) -> io::Result<()> {
         let mut unsynced = vec![PathBuf::new()];
         while let Some(dir) = unsynced.pop() {

@@ -7,5 +7,6 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+mod shared;
 mod sweep;
 mod teeth;

@@ -71,8 +71,11 @@ pub trait Disk: fmt::Debug + Send + Sync {
 
     /// Makes everything durable that was written on this file system before: bytes, sizes and names,
     /// also what others wrote, for which it may take a while. After an error nothing is known of any
-    /// of it.
+    /// of it, and the next call does not tell it again.
     fn sync_all(&self) -> io::Result<()>;
+
+    /// Whether [`Disk::sync_all`] tells of everything that could not be written since the last call.
+    fn tells_all(&self) -> bool;
 
     /// What a directory holds, in no particular order.
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>>;

@@ -18,6 +18,7 @@ use super::disk::{Disk, DiskFile, Entry, Kind, OpenMode, Space};
 #[derive(Debug)]
 pub struct SystemDisk {
     root: OwnedFd,
+    tells_all: bool,
 }
 
 impl SystemDisk {
@@ -26,7 +27,9 @@ impl SystemDisk {
     pub fn open(path: &Path) -> io::Result<Self> {
         make_with_ancestors(path)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(SystemDisk { root: fs::open(path, flags, Mode::empty())? })
+        let root = fs::open(path, flags, Mode::empty())?;
+        let tells_all = tells_all(&root)?;
+        Ok(SystemDisk { root, tells_all })
     }
 
     fn open_beneath(&self, path: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
@@ -88,6 +91,10 @@ impl Disk for SystemDisk {
         Ok(fs::syncfs(&self.root)?)
     }
 
+    fn tells_all(&self) -> bool {
+        self.tells_all
+    }
+
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
         let dir = self.open_dir(path)?;
         let mut entries = Vec::new();
@@ -116,6 +123,18 @@ impl Disk for SystemDisk {
             total: stat.f_blocks.saturating_mul(stat.f_frsize),
         })
     }
+}
+
+/// syncfs(2) tells of failed writes since Linux 5.8, and not on every file system: overlayfs, FUSE and
+/// NFS keep them elsewhere.
+fn tells_all(root: &OwnedFd) -> io::Result<bool> {
+    const KNOWN: [u64; 3] = [0xEF53, 0x5846_5342, 0x9123_683E]; // ext4, XFS, Btrfs
+    let known = KNOWN.contains(&(fs::fstatfs(root)?.f_type as u64));
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>());
+    let version = (numbers.next(), numbers.next());
+    Ok(known && matches!(version, (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= (5, 8)))
 }
 
 fn kind_of(file_type: FileType) -> Kind {

@@ -200,6 +200,10 @@ impl Disk for MemDisk {
         Ok(())
     }
 
+    fn tells_all(&self) -> bool {
+        false
+    }
+
     fn sync_all(&self) -> io::Result<()> {
         panic!("the catalogue syncs its own file only")
     }

@@ -1,6 +1,9 @@
 //! One file's bytes: as they are read, as they would be after a power cut, and the changes between.
 
+use std::io;
 use std::sync::Arc;
+
+use nix::errno::Errno;
 
 use super::crash::Fate;
 
@@ -16,6 +19,8 @@ pub(super) struct Contents {
     unsynced: Vec<Change>,
     /// Room is set aside up to here, beyond the size.
     reserved: usize,
+    /// Something of it was lost, and nobody was told yet.
+    lost: bool,
 }
 
 /// A change that is not durable yet.
@@ -47,7 +52,16 @@ impl Contents {
         self.unsynced.push(change);
     }
 
-    pub(super) fn sync(&mut self) {
+    /// Syncs this file. What a failed sync of everything has lost of it, it tells, once.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.lost) {
+            return Err(Errno::EIO.into());
+        }
+        self.write_back();
+        Ok(())
+    }
+
+    pub(super) fn write_back(&mut self) {
         if !self.unsynced.is_empty() {
             let durable = Arc::make_mut(&mut self.durable);
             self.unsynced.drain(..).for_each(|change| change.apply(durable));
@@ -58,6 +72,12 @@ impl Contents {
     /// and no later sync ever writes it.
     pub(super) fn fail_sync(&mut self) {
         self.unsynced.clear();
+    }
+
+    /// A sync of everything failed: the same, and this file's own sync will tell.
+    pub(super) fn lose(&mut self) {
+        self.lost |= !self.unsynced.is_empty();
+        self.fail_sync();
     }
 
     /// Flips a bit wherever this byte is kept. Returns whether the file has such a byte.

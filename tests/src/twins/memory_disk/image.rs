@@ -112,8 +112,7 @@ impl Image {
 
     pub(super) fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
         let dir = self.find(path)?;
-        self.names_mut(dir)?.sync();
-        Ok(())
+        self.names_mut(dir)?.sync()
     }
 
     pub(super) fn fail_sync_dir(&mut self, path: &Path) {
@@ -128,8 +127,8 @@ impl Image {
     pub(super) fn sync_all(&mut self) {
         for node in self.nodes.values_mut() {
             match node {
-                Node::File(file) => file.contents.sync(),
-                Node::Directory(names) => names.sync(),
+                Node::File(file) => file.contents.write_back(),
+                Node::Directory(names) => names.write_back(),
                 Node::Other => {}
             }
         }
@@ -138,8 +137,8 @@ impl Image {
     pub(super) fn fail_sync_all(&mut self) {
         for node in self.nodes.values_mut() {
             match node {
-                Node::File(file) => file.contents.fail_sync(),
-                Node::Directory(names) => names.fail_sync(),
+                Node::File(file) => file.contents.lose(),
+                Node::Directory(names) => names.lose(),
                 Node::Other => {}
             }
         }

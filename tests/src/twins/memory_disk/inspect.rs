@@ -42,7 +42,7 @@ impl MemoryDisk {
         }
         let (inode, handle) = image.create(path)?;
         let written = image.write(inode, bytes, 0);
-        image.contents(inode).sync();
+        image.contents(inode).write_back();
         image.close(inode, handle);
         image.sync_dir(path.parent().unwrap_or(Path::new("")))?;
         written

@@ -3,6 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
+
+use nix::errno::Errno;
 
 use super::crash::Fate;
 use super::image::Inode;
@@ -14,6 +17,8 @@ pub(super) struct Names {
     durable: BTreeMap<OsString, Inode>,
     /// What makes `durable` into `live`, oldest first, unless a sync failed.
     unsynced: Vec<Change>,
+    /// Something of it was lost, and nobody was told yet.
+    lost: bool,
 }
 
 /// A change of one directory, which survives a power cut whole or not at all. A rename within the
@@ -34,7 +39,16 @@ impl Names {
         self.unsynced.push(change);
     }
 
-    pub(super) fn sync(&mut self) {
+    /// Syncs this directory. What a failed sync of everything has lost of it, it tells, once.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.lost) {
+            return Err(Errno::EIO.into());
+        }
+        self.write_back();
+        Ok(())
+    }
+
+    pub(super) fn write_back(&mut self) {
         let durable = &mut self.durable;
         self.unsynced.drain(..).for_each(|change| change.apply(durable));
     }
@@ -42,6 +56,12 @@ impl Names {
     /// A sync failed: what it should have written is listed, and never written.
     pub(super) fn fail_sync(&mut self) {
         self.unsynced.clear();
+    }
+
+    /// A sync of everything failed: the same, and this directory's own sync will tell.
+    pub(super) fn lose(&mut self) {
+        self.lost |= !self.unsynced.is_empty();
+        self.fail_sync();
     }
 
     /// What a power cut leaves: the durable names, and those changes since that reached the disk.
@@ -52,7 +72,7 @@ impl Names {
             .iter()
             .filter(|_| fate.survives())
             .for_each(|change| change.apply(&mut names));
-        Names { live: names.clone(), durable: names, unsynced: Vec::new() }
+        Names { live: names.clone(), durable: names, ..Names::default() }
     }
 }
 

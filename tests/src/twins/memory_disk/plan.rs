@@ -1,6 +1,7 @@
 //! What shall go wrong on a memory disk, and the log of what was asked of it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -138,6 +139,7 @@ pub(super) struct Plan {
     pub(super) frozen: bool,
     pub(super) lost_syncs: Vec<PathBuf>,
     pub(super) lost_dir_syncs: Vec<PathBuf>,
+    pub(super) sync_takes: Duration,
     /// The number of the mutation to freeze at.
     pub(super) crash: Option<(u64, When)>,
     faults: Vec<Fault>,
