@@ -8,10 +8,9 @@ use std::time::Instant;
 use crate::in_process::Heard;
 use crate::linear::{self, Did, Operation, Value};
 
-/// The histories of all names of one id. Times are microseconds since it was begun.
-#[derive(Debug)]
+/// The histories of all names. Times are microseconds.
 pub struct Histories {
-    begun: Instant,
+    now: Box<dyn Fn() -> u64 + Send + Sync>,
     names: Mutex<BTreeMap<String, History>>,
 }
 
@@ -38,14 +37,20 @@ pub struct Counts {
 
 impl Default for Histories {
     fn default() -> Self {
-        Self { begun: Instant::now(), names: Mutex::default() }
+        let begun = Instant::now();
+        Self::timed_by(move || u64::try_from(begun.elapsed().as_micros()).expect("some hours"))
     }
 }
 
 impl Histories {
+    /// Empty ones of a world with a time of its own.
+    pub fn timed_by(now: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self { now: Box::new(now), names: Mutex::default() }
+    }
+
     /// The time, for an operation that is about to be called.
     pub fn now(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_micros()).expect("some hours")
+        (self.now)()
     }
 
     /// A change that was asked for at `called` has come to this.

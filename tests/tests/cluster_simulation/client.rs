@@ -14,7 +14,7 @@ use depot_tests::answer::{field, number};
 use depot_tests::content::{Random, random_bytes, sha256};
 use depot_tests::headers::{self, Deposit};
 use depot_tests::in_process::{Client, Heard};
-use depot_tests::linear::{Did, Operation};
+use depot_tests::linear::Did;
 use tokio::time::{sleep, timeout};
 use turmoil::net::TcpStream;
 
@@ -82,7 +82,7 @@ impl Worker {
         match what {
             0..=5 => {
                 let deposit = Deposit::of(&self.id, name, &bytes).replicas(replicas);
-                let called = self.deposits(name, &bytes);
+                let called = self.now();
                 client.send_line(deposit.header()).await;
                 client.send(&bytes).await;
                 let heard = client.hear().await;
@@ -92,15 +92,15 @@ impl Worker {
             }
             6 => self.resume(&mut client, server, name, replicas, &bytes).await,
             7 => {
-                let called = now();
+                let called = self.now();
                 let heard = client.remove(&self.id, name).await;
                 self.hears(server, name, "remove", (Did::Removed, called), heard);
             }
             8 => {
-                let called = now();
+                let called = self.now();
                 let heard = client.ask(headers::set_replicas(&self.id, replicas, name)).await;
                 self.note(server, name, &format!("{replicas} replicas: {heard:?}"));
-                self.record(name, (Did::Found, called), &heard);
+                self.world.histories.heard(&self.file(name), (Did::Found, called), &heard);
             }
             _ => self.look(&mut client, server, name).await,
         }
@@ -123,7 +123,7 @@ impl Worker {
         let prepared = prepared.line();
         let held = number(&prepared, "deslocamento");
         assert_eq!(field(&prepared, "hash_parcial"), sha256(&bytes[..held]), "it holds our bytes");
-        let called = self.deposits(name, bytes);
+        let called = self.now();
         client.send_line(deposit.offset(held).header()).await;
         client.send(&bytes[held..]).await;
         let heard = client.hear().await;
@@ -133,16 +133,14 @@ impl Worker {
 
     /// Recovers a file, and writes down what it is.
     async fn look(&mut self, client: &mut Client<TcpStream>, server: usize, name: &str) {
-        let called = now();
+        let called = self.now();
         match recover(client, &self.id, name).await {
             Got::Content(found) => {
                 self.saw(name, called, &found);
                 self.note(server, name, &format!("is {:?}", found.map(|bytes| bytes.len())));
             }
             Got::Local(hash) => {
-                let key = (self.id.clone(), name.to_owned());
-                let ever = self.world.ever.lock().unwrap().get(&key).cloned().unwrap_or_default();
-                assert!(ever.contains(&hash), "seed {}: nobody deposited {hash}", self.world.seed);
+                self.world.histories.saw_local(&self.file(name), &hash);
                 self.note(server, name, "is told from what this server knows");
             }
             Got::Nothing(why) => self.note(server, name, &why),
@@ -153,7 +151,7 @@ impl Worker {
     async fn audit(&mut self) {
         for server in 0..self.world.plan.servers {
             for name in NAMES {
-                let called = now();
+                let called = self.now();
                 let found = self.settled(server, name).await;
                 self.saw(name, called, &found);
             }
@@ -203,52 +201,30 @@ impl Worker {
         panic!("seed {}: {name} through {}: {last}", self.world.seed, host(server));
     }
 
-    /// A deposit begins now.
-    fn deposits(&self, name: &str, bytes: &[u8]) -> u64 {
-        let key = (self.id.clone(), name.to_owned());
-        self.world.ever.lock().unwrap().entry(key).or_default().insert(sha256(bytes));
-        now()
-    }
-
     fn hears(&mut self, server: usize, name: &str, what: &str, did: (Did, u64), heard: Heard) {
         self.world.seen.lock().unwrap().promises += usize::from(heard.is_done());
-        self.record(name, did, &heard);
+        self.world.histories.heard(&self.file(name), did, &heard);
         self.note(server, name, &format!("{what}: {heard:?}"));
     }
 
-    /// Writes into the name's history what was done, by the word of the answer.
-    fn record(&self, name: &str, (did, called): (Did, u64), heard: &Heard) {
-        let answered = Some(now());
-        let operation = match heard.error() {
-            Some("arquivo_inexistente") => Operation { did: Did::Read(None), called, answered },
-            _ if heard.is_done() => Operation { did, called, answered },
-            _ if heard.is_certain_refusal() || did == Did::Found => return,
-            _ => Operation { did, called, answered: None },
-        };
-        self.write(name, operation);
-    }
-
     fn saw(&self, name: &str, called: u64, found: &Option<Bytes>) {
-        let did = Did::Read(found.as_ref().map(|bytes| sha256(bytes)));
-        let operation = Operation { did, called, answered: Some(now()) };
-        self.write(name, operation);
+        let value = found.as_ref().map(|bytes| sha256(bytes));
+        self.world.histories.saw(&self.file(name), called, value);
     }
 
-    fn write(&self, name: &str, operation: Operation) {
-        let key = (self.id.clone(), name.to_owned());
-        self.world.histories.lock().unwrap().entry(key).or_default().push(operation);
+    /// What a name is called among the names of all clients.
+    fn file(&self, name: &str) -> String {
+        format!("{name} of {}", self.id)
+    }
+
+    fn now(&self) -> u64 {
+        self.world.histories.now()
     }
 
     fn note(&self, server: usize, name: &str, what: &str) {
         let what = format!("client{} {} {name}: {what}", self.number, host(server));
         self.world.note(turmoil::elapsed(), what);
     }
-}
-
-/// The simulation's time, the same for all.
-fn now() -> u64 {
-    let time = turmoil::sim_elapsed().expect("this is a simulated host").as_micros();
-    u64::try_from(time).expect("some minutes")
 }
 
 async fn connect(server: usize) -> Option<Client<TcpStream>> {

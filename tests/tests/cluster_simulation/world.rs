@@ -1,6 +1,5 @@
 //! The simulated machines, and what happens to them.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::future::pending;
@@ -14,7 +13,7 @@ use depot_server::config::{Config, Selection, Server};
 use depot_server::node::{End, Node};
 use depot_server::seams::Disk;
 use depot_tests::content::Random;
-use depot_tests::linear::{self, Operation};
+use depot_tests::history::Histories;
 use depot_tests::twins::clock::TokioClock;
 use depot_tests::twins::memory_disk::{CrashMode, MemoryDisk};
 use depot_tests::twins::seams;
@@ -63,9 +62,6 @@ pub(crate) enum Stage {
     Calm,
 }
 
-/// A client's id, and a name of its files.
-type Key = (String, String);
-
 /// What machines, clients and the storm share.
 #[derive(Clone)]
 pub(crate) struct World {
@@ -78,10 +74,8 @@ pub(crate) struct World {
     replaced: Arc<Mutex<Option<usize>>>,
     pub(crate) seen: Arc<Mutex<Seen>>,
     pub(crate) stage: Arc<Mutex<Stage>>,
-    /// What was done and seen, by id and name.
-    pub(crate) histories: Arc<Mutex<BTreeMap<Key, Vec<Operation>>>>,
-    /// The hashes of all that was ever deposited, by id and name: what a local read may show.
-    pub(crate) ever: Arc<Mutex<BTreeMap<Key, BTreeSet<String>>>>,
+    /// What was done and seen.
+    pub(crate) histories: Arc<Histories>,
 }
 
 /// Runs the world of this seed to its end.
@@ -98,8 +92,7 @@ pub(crate) fn run(seed: u64, plan: Plan) -> Seen {
         replaced: Arc::default(),
         seen: Arc::default(),
         stage: Arc::new(Mutex::new(Stage::Founding)),
-        histories: Arc::default(),
-        ever: Arc::default(),
+        histories: Arc::new(Histories::timed_by(now)),
     };
     let mut builder = turmoil::Builder::new();
     builder.rng_seed(seed).simulation_duration(Duration::from_secs(900)).tcp_capacity(4096);
@@ -114,12 +107,14 @@ pub(crate) fn run(seed: u64, plan: Plan) -> Seen {
     }
     world.storm(&mut sim);
     drop(sim);
-    for ((_, name), history) in &*world.histories.lock().unwrap() {
-        if let Err(violation) = linear::check(history) {
-            panic!("seed {seed}: no order explains what was seen of {name}: {violation:#?}");
-        }
-    }
+    world.histories.check();
     std::mem::take(&mut *world.seen.lock().unwrap())
+}
+
+/// The simulation's time, the same for all.
+fn now() -> u64 {
+    let time = turmoil::sim_elapsed().expect("this is a simulated host").as_micros();
+    u64::try_from(time).expect("some minutes")
 }
 
 /// With `DEPOT_LOG` the servers' logs go to stdout.
