@@ -18,9 +18,8 @@ pub mod surplus;
 pub mod sweep;
 pub mod watch;
 
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, mpsc};
 

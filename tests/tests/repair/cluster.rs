@@ -167,6 +167,20 @@ impl Cluster {
         bytes
     }
 
+    /// Deposits so many files with two replicas, each through the server that is said.
+    pub(crate) async fn deposit_many(
+        &self,
+        count: usize,
+        through: impl Fn(usize) -> usize,
+    ) -> Vec<(Vec<u8>, String)> {
+        let mut files = Vec::new();
+        for n in 0..count {
+            let file = format!("{n} file");
+            files.push((self.deposit(through(n), &file, 1_000 + n, 2).await, file));
+        }
+        files
+    }
+
     pub(crate) async fn set_replicas(&self, at: usize, file: &str, r: usize) {
         let heard = self.client(at).await.ask(headers::set_replicas(ID, r, file)).await;
         assert!(heard.is_done(), "{heard:?}");

@@ -50,11 +50,7 @@ fn a_copy_that_is_gone_is_told_by_its_reader_and_made_again() {
 fn emptied_shards_are_noticed_at_the_start_and_filled_again() {
     life(async {
         let mut cluster = Cluster::of(&["a", "b", "c"]).await;
-        let mut files = Vec::new();
-        for n in 0..20 {
-            let file = format!("{n} file");
-            files.push((cluster.deposit(n % 3, &file, 1_000 + n, 2).await, file));
-        }
+        let files = cluster.deposit_many(20, |n| n % 3).await;
         sleep(5 * SECOND).await;
         cluster.stop(1).await;
         for (bytes, _) in &files {
@@ -124,11 +120,7 @@ fn replicas_go_up_and_down_and_the_space_comes_back() {
 fn an_operator_sees_which_copies_are_missing_why_and_since_when() {
     life(async {
         let mut cluster = Cluster::of(&["a", "b", "c"]).await;
-        let mut files = Vec::new();
-        for n in 0..25 {
-            let file = format!("{n} file");
-            files.push((cluster.deposit(0, &file, 1_000 + n, 2).await, file));
-        }
+        let files = cluster.deposit_many(25, |_| 0).await;
         sleep(5 * SECOND).await;
         // The other two can't give what the first one lacks.
         for (at, (bytes, _)) in files.iter().enumerate() {

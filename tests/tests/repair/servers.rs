@@ -89,11 +89,7 @@ fn servers_that_are_started_anew_go_on_through_the_records_where_they_were() {
 fn in_every_zone_there_is_a_copy_again() {
     life(async {
         let mut cluster = Cluster::of(&["x", "x", "y", "y", "z", "z"]).await;
-        let mut files = Vec::new();
-        for n in 0..6 {
-            let file = format!("{n} file");
-            files.push((cluster.deposit(0, &file, 5_000, 2).await, file));
-        }
+        let files = cluster.deposit_many(6, |_| 0).await;
         sleep(5 * SECOND).await;
         cluster.stop(2).await;
         sleep(REPAIR_AFTER + NOTICED).await;
@@ -201,11 +197,7 @@ fn while_the_only_holder_is_down_nobody_is_wanted_to_make_its_copies() {
 fn a_server_that_was_taken_out_of_the_list_is_replaced() {
     life(async {
         let mut cluster = Cluster::of(&["x", "y", "z", "w"]).await;
-        let mut files = Vec::new();
-        for n in 0..4 {
-            let file = format!("{n} file");
-            files.push((cluster.deposit(3, &file, 5_000, 2).await, file));
-        }
+        let files = cluster.deposit_many(4, |_| 3).await;
         sleep(5 * SECOND).await;
         for at in 0..4 {
             cluster.stop(at).await;

@@ -1,11 +1,10 @@
 //! Servers that are a volume, a catalogue of their own and a door for transfers; `a` takes clients.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use depot_protocol::{
     Announced, Answer, ClientId, Deposit, Digest, FileName, FileSize, Prepare, Recover, Refusal,
@@ -14,15 +13,11 @@ use depot_protocol::{
 use depot_server::buffers::Buffers;
 use depot_server::catalogue::command::{Admit, Put, Remove};
 use depot_server::catalogue::{
-    Applied, Catalogue, Command, Event, Founding, Identity, Incarnation, Namespace, OperationId,
-    Outcome, ProposeError, RaftCatalogue, ReadError, Receipt, Record, Store, StoreSettings,
-    Version, View,
+    Catalogue, Command, Event, Founding, Identity, Incarnation, Namespace, OperationId, Outcome,
+    RaftCatalogue, Receipt, Record, Store, StoreSettings, Version,
 };
 use depot_server::cluster::members::{Member, Members};
-use depot_server::cluster::{
-    Conversation, Door, KeepStarts, Keys, LinkError, LinkIdentity, Links, Peer, Serve, Service,
-    StartSeen, Starts, listen,
-};
+use depot_server::cluster::{Door, Keys, LinkIdentity, Links, Serve, Service, Starts, listen};
 use depot_server::config::{Ack, Settings, VolumeSettings};
 use depot_server::custody::Custody;
 use depot_server::deposit::{self, DepositError, Interrupted, Payload};
@@ -43,6 +38,8 @@ use depot_tests::twins::network::MemoryNetwork;
 use depot_tests::twins::seams;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Semaphore, mpsc};
+
+use crate::stand_ins::{Forgetful, Moody, Slow};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 const CLUSTER: [u8; 16] = [7; 16];
@@ -198,70 +195,6 @@ async fn custody(
     let (home, trash) = (Arc::new(unfounded.founded().unwrap()), 24 * 60 * 60 * SECOND);
     let known = Arc::clone(&catalogue) as Arc<dyn Catalogue>;
     (Arc::new(Custody::new(seams.clone(), volume, known, home, trash)), catalogue, events)
-}
-
-/// Answers late.
-struct Slow {
-    delay: Duration,
-    behind: Mutex<Option<Arc<TransferService>>>,
-}
-
-#[async_trait]
-impl Serve for Slow {
-    async fn serve(
-        &self,
-        peer: &Peer,
-        first: Bytes,
-        with: &mut Conversation,
-    ) -> Result<(), LinkError> {
-        tokio::time::sleep(self.delay).await;
-        let service = self.behind.lock().unwrap().clone().unwrap();
-        service.serve(peer, first, with).await
-    }
-}
-
-/// A catalogue that can be made to reach no majority.
-pub(crate) struct Moody {
-    inner: Arc<RaftCatalogue>,
-    /// What it says of its majority.
-    pub(crate) has_quorum: AtomicBool,
-    /// Whether it refuses the next proposal.
-    pub(crate) refuses: AtomicBool,
-}
-
-#[async_trait]
-impl Catalogue for Moody {
-    async fn propose(&self, command: Command) -> Result<Applied, ProposeError> {
-        match self.refuses.swap(false, Ordering::SeqCst) {
-            true => Err(ProposeError::NoQuorum),
-            false => self.inner.propose(command).await,
-        }
-    }
-
-    async fn view(&self) -> Result<View, ReadError> {
-        self.inner.view().await
-    }
-
-    fn leads(&self) -> bool {
-        self.inner.leads()
-    }
-
-    fn has_quorum(&self) -> bool {
-        self.has_quorum.load(Ordering::SeqCst)
-    }
-}
-
-/// Remembers no starts.
-struct Forgetful;
-
-impl KeepStarts for Forgetful {
-    fn load(&self) -> std::io::Result<Vec<(ServerName, StartSeen)>> {
-        Ok(Vec::new())
-    }
-
-    fn store(&self, _: &ServerName, _: StartSeen) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 pub(crate) fn name(of: &str) -> ServerName {

@@ -67,3 +67,23 @@ fn who_lied_in_the_half_that_it_sent_does_not_spoil_the_other_half() {
         assert!(a.holds(&content));
     });
 }
+
+/// The peer may not have heard yet that no record lists it there any more: it gets the copy, and that
+/// goes again.
+#[test]
+fn a_copy_that_was_in_the_trash_and_that_no_record_lists_goes_there_again() {
+    life(async {
+        let site = Site::of(&["a", "b"]);
+        let (a, b) = (site.server("a").await, site.server("b").await);
+        a.until_up(&["b"]).await;
+        let content = content(1_000);
+        b.put(&content);
+        let (custody, blob) = (&b.depot.custody, (digest(&content), content.len() as u64));
+        custody.let_go(blob.0);
+        assert_eq!(custody.sweep().await.unwrap(), 1);
+        a.depot.courier.fetch(blob, &[name("b")]).await.unwrap();
+        assert!(a.holds(&content));
+        assert!(custody.wants_sweep());
+        assert_eq!(custody.sweep().await.unwrap(), 1);
+    });
+}

@@ -11,3 +11,4 @@ mod peer;
 mod pushing;
 mod recovering;
 mod slow;
+mod stand_ins;

@@ -284,7 +284,7 @@ impl Healer {
             }
             Ok(_) => {}
             Err(error) => {
-                tracing::error!(blob = %digest, %error, "this server's copy is bad; another is fetched");
+                tracing::error!(blob = %digest, %error, "this server can't vouch for its copy; another is fetched");
             }
         }
         if attempts < GIVES_WAY && self.courier.arrivals.expects(size) {

@@ -2,10 +2,11 @@
 //! one that believes the same adds wanted holders too many, which leave again.
 //!
 //! It goes through all records, page by page with pauses in between: when it comes to lead, when
-//! servers went or came, and once an hour; from where it was, which is kept in the data folder. A record lacks a copy while fewer than the wished
-//! replicas and one count or are on their way. A single one it looks at soon after a change left it
-//! with too few copies that are proven. The next by placement are wanted then, those that
-//! are up and have room; the copies they make themselves (`heal`).
+//! servers went or came, and once an hour; from where it was, which is kept in the data folder. A
+//! record lacks a copy while fewer than the wished replicas and one count or are on their way. A
+//! single one it looks at soon after a change left it with too few copies that are proven. The next by
+//! placement are wanted then, those that are up and have room; the copies they make themselves
+//! (`heal`).
 
 mod round;
 

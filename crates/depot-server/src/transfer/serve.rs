@@ -173,7 +173,7 @@ impl TransferService {
         let most = most.min(if lease.is_some() { LARGE } else { CHUNK as usize });
         let custody = Arc::clone(&self.custody);
         // One job for both: a small copy needs no other.
-        let open = move || match custody.volume.open_blob(&digest, size) {
+        let open = move || match opened(&custody, &digest, size) {
             Ok(Some(mut blob)) => Ok((blob.read(offset, most), blob)),
             Ok(None) => {
                 custody.condemn(digest); // if any record counts it
@@ -238,6 +238,20 @@ impl TransferService {
     ) -> Result<T, No> {
         blocking::run(&self.seams.blocking, work).await.map_err(|lost| fault(&lost))
     }
+}
+
+/// A copy that a peer asks for. One that lay in the trash is looked at by the sweeper again: the peer
+/// may not have heard yet that no record lists it here any more.
+fn opened(custody: &Custody, digest: &Digest, size: u64) -> Result<Option<Blob>, BlobError> {
+    let there = custody.volume.open_blob_outside_trash(digest, size)?;
+    if there.is_some() {
+        return Ok(there);
+    }
+    let restored = custody.volume.open_blob(digest, size)?;
+    if restored.is_some() {
+        custody.let_go(*digest);
+    }
+    Ok(restored)
 }
 
 fn sealing(sealed: Result<Seal, VolumeError>) -> Result<Sealed, No> {
