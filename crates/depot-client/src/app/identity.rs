@@ -160,8 +160,9 @@ impl Home {
         last_in(&path)
     }
 
-    /// Keeps an id that a server issued, behind those from before: none is ever overwritten.
-    /// Says where; nowhere, where there is no home.
+    /// Keeps an id that a server issued, behind those from before: none is ever overwritten, and
+    /// whoever reads meanwhile, or after a power cut, finds the file as it was or as it becomes.
+    /// One at a time ([`Home::lock`]). Says where; nowhere, where there is no home.
     ///
     /// # Errors
     /// It cannot be written.
@@ -172,12 +173,26 @@ impl Home {
     ) -> Result<Option<PathBuf>, IdentityError> {
         let Some(path) = self.file_for(server) else { return Ok(None) };
         let write = || {
-            path.parent().map_or(Ok(()), make_folder)?;
-            let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+            let folder = path.parent().unwrap_or(Path::new("."));
+            make_folder(folder)?;
+            let mut ids = match fs::read(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+                ids => ids?,
+            };
+            if !ids.is_empty() && !ids.ends_with(b"\n") {
+                ids.push(b'\n');
+            }
+            ids.extend_from_slice(format!("{id}\n").as_bytes());
+            // No server has this name: it has no port.
+            let new = folder.join(".new");
+            let mut options = OpenOptions::new();
+            let mut file =
+                options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
             file.set_permissions(Permissions::from_mode(0o600))?;
-            file.write_all(format!("{id}\n").as_bytes())?;
+            file.write_all(&ids)?;
             file.sync_all()?;
-            path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+            fs::rename(&new, &path)?;
+            File::open(folder)?.sync_all()
         };
         match write() {
             Ok(()) => Ok(Some(path)),
@@ -249,6 +264,22 @@ mod tests {
         let path = home.keep(&server(), id(TWO)).unwrap().unwrap();
         assert_eq!(home.kept(&server()).unwrap(), Some(id(TWO)));
         assert_eq!(fs::read_to_string(path).unwrap(), format!("{ONE}\n{TWO}\n"));
+    }
+
+    #[test]
+    fn who_reads_meanwhile_sees_all_of_it_or_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path().to_owned());
+        for port in 1..=200 {
+            let server = Endpoint::new("depot.example", port);
+            let (reader, at) = (home.clone(), server.clone());
+            let reader = std::thread::spawn(move || {
+                let read = || reader.kept(&at).transpose();
+                std::iter::repeat_with(read).flatten().next().unwrap().unwrap()
+            });
+            home.keep(&server, id(ONE)).unwrap();
+            assert_eq!(reader.join().unwrap(), id(ONE));
+        }
     }
 
     #[test]
