@@ -102,7 +102,7 @@ async fn the_file(address: &str) -> Result<(ClientId, Digest)> {
 /// Puts the entries into the catalogue of the data folder `data`, which no server uses now.
 async fn fill(data: &Path, client: ClientId, file: Digest, entries: u64) -> Result<()> {
     let disk = SystemDisk::open(data).context("can't open the data folder")?;
-    let settings = StoreSettings { cache: CACHE, check_on_open: 0 };
+    let settings = StoreSettings { cache: CACHE, check_on_open: 0, journal: 64 << 10 };
     let store = Store::open(&disk, &settings, false).context("can't open the catalogue")?;
     let identity = store.identity().clone();
     let (seams, tasks, stop) = (Seams::system(), TaskTracker::new(), CancellationToken::new());

@@ -71,7 +71,7 @@ impl Running {
         let server = ServerName::parse("alone").expect("a name");
         let identity = Identity { cluster: [1; 16], server, incarnation: Incarnation(1) };
         Store::found(&disk, Founding::alone(identity)).expect("a catalogue");
-        let settings = StoreSettings { cache: 16 << 20, check_on_open: 0 };
+        let settings = StoreSettings { cache: 16 << 20, check_on_open: 0, journal: 64 << 10 };
         let store = Store::open(&disk, &settings, false).expect("a catalogue");
         let (runtime, tasks) = (Runtime::new().expect("a runtime"), TaskTracker::new());
         let stop = CancellationToken::new();

@@ -22,6 +22,7 @@ pub mod consensus;
 pub mod events;
 mod fault;
 mod header;
+mod log_journal;
 mod log_rows;
 mod log_tables;
 mod machine;

@@ -31,6 +31,7 @@ use crate::session::Shared;
 use crate::start_number::StartNumber;
 use crate::tasks::Tasks;
 use crate::telemetry;
+use crate::volume::Volume;
 use desk::Desk;
 use folder::found;
 use met::Met;
@@ -96,7 +97,8 @@ pub struct Node {
     peers: Option<SocketAddr>,
     phase: watch::Receiver<Phase>,
     end: watch::Receiver<Option<End>>,
-    number: Arc<OnceLock<StartNumber>>,
+    /// Set once it serves.
+    folder: Arc<OnceLock<(StartNumber, Arc<Volume>)>>,
     seams: Seams,
     limits: watch::Sender<Arc<Limits>>,
     /// Sessions and workers.
@@ -139,11 +141,11 @@ impl Node {
         });
         let (end, phase) = (watch::Sender::new(None), watch::Sender::new(Phase::Waiting));
         let (end_seen, phase_seen) = (end.subscribe(), phase.subscribe());
-        let number: Arc<OnceLock<StartNumber>> = Arc::default();
+        let folder: Arc<OnceLock<(StartNumber, Arc<Volume>)>> = Arc::default();
         let limits = watch::Sender::new(Arc::new(settings.limits.clone()));
 
-        let (folder, server) = (Arc::clone(&disk), settings.server.clone());
-        let looked = blocking::run(&seams.blocking, move || home::look(folder, &server)).await??;
+        let (own, server) = (Arc::clone(&disk), settings.server.clone());
+        let looked = blocking::run(&seams.blocking, move || home::look(own, &server)).await??;
         let desk = Desk::new(settings.server.clone(), Arc::clone(&disk), seams.clone());
         let waiting = waiting(&settings, &seams, Arc::clone(&disk)).await?;
         let door = Door::new(Arc::clone(&members), waiting, &seams);
@@ -159,7 +161,7 @@ impl Node {
             desk: Arc::clone(&desk),
             shared: Arc::clone(&shared),
             links,
-            number: Arc::clone(&number),
+            folder: Arc::clone(&folder),
             tasks: tasks.clone(),
             ground: ground.clone(),
             end,
@@ -202,7 +204,7 @@ impl Node {
         }
         let (phase, end) = (phase_seen, end_seen);
         let (clients, peers) = (at_clients, at_peers);
-        Ok(Node { clients, peers, phase, end, number, seams, limits, tasks, ground })
+        Ok(Node { clients, peers, phase, end, folder, seams, limits, tasks, ground })
     }
 
     /// Where clients dial; `None` for a witness, who takes none.
@@ -244,8 +246,12 @@ impl Node {
         };
         self.tasks.stop(patience, hurry).await;
         self.ground.stop(goodbyes, hurry).await;
-        let Some(number) = self.number.get().cloned() else { return };
-        match blocking::run(&self.seams.blocking, move || number.save(false)).await {
+        let Some((number, volume)) = self.folder.get().cloned() else { return };
+        let last = move || {
+            volume.close();
+            number.save(false)
+        };
+        match blocking::run(&self.seams.blocking, last).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "cannot save the running time"),
             Err(lost) => tracing::warn!(%lost, "cannot save the running time"),

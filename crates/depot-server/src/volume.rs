@@ -14,6 +14,7 @@
 
 pub mod blob;
 mod check;
+mod journal;
 pub mod layout;
 pub mod parts;
 mod shared_sync;
@@ -37,6 +38,7 @@ use crate::seams::{Clock, Entropy, Seams};
 
 pub use blob::{Blob, BlobError};
 pub use check::{Check, MANY, Verdict};
+use journal::Journal;
 pub use parts::{PartKey, Parts};
 use shared_sync::SharedSync;
 pub use staged::StagedReader;
@@ -83,7 +85,8 @@ pub struct Volume {
     /// quarantining. Never held over anything that waits for a client.
     locks: [Mutex<()>; LOCKS],
     given: Mutex<Given>,
-    syncs: SharedSync,
+    syncs: Arc<SharedSync>,
+    journal: Option<Arc<Journal>>,
     parts: Mutex<Parts>,
     trash: Mutex<Trash>,
     /// When copies were set aside of late because the disk did not give them.
@@ -105,6 +108,7 @@ impl Volume {
         let own = [
             layout::volume(),
             layout::staging(),
+            layout::journal(),
             layout::blobs(),
             layout::quarantine(),
             layout::trash(),
@@ -122,8 +126,9 @@ impl Volume {
         Ok(())
     }
 
-    /// Opens the volume of a data folder; [`Volume::begin_sweep`] then tells it its number. Staged payloads that no part's record names are what a
-    /// crash left behind, and go; nothing else is touched.
+    /// Opens the volume of a data folder; [`Volume::begin_sweep`] then tells it its number. Staged
+    /// payloads that no part's record names are what a crash left behind, and go; small payloads that
+    /// it may have left no file get theirs; nothing else is touched.
     pub fn open(disk: Arc<dyn Disk>, seams: &Seams, settings: VolumeSettings) -> io::Result<Self> {
         let parts = Parts::load(&*disk)?;
         let trash = Trash::load(&*disk)?;
@@ -133,8 +138,12 @@ impl Volume {
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error),
         };
+        let kept = journal::restore(&*disk)?;
+        let syncs = Arc::new(SharedSync::new(disk.tells_all()));
+        let journal = Journal::start(&disk, seams, &syncs, settings.journal, &kept);
         let volume = Volume {
-            syncs: SharedSync::new(disk.tells_all()),
+            journal,
+            syncs,
             disk,
             entropy: Arc::clone(&seams.entropy),
             clock: Arc::clone(&seams.clock),
@@ -208,6 +217,17 @@ impl Volume {
             return Err(VolumeError::Full);
         }
         Staging::create(Arc::clone(self), size)
+    }
+
+    /// Has the files of small payloads made durable that are only durable by the journal, so that the
+    /// next start has few to make again.
+    pub fn settle(&self) {
+        self.journal.iter().for_each(Journal::settle);
+    }
+
+    /// The same, and returns when it is done: the last call before the server ends.
+    pub fn close(&self) {
+        self.journal.iter().for_each(Journal::close);
     }
 
     /// Opens a blob to read. `None`: it is not here. An error: it is here and damaged, or the
@@ -330,7 +350,13 @@ impl Volume {
 /// The volume's folders are all there, as folders; what is not ours is reported and left alone.
 /// Looks at two directories, whatever lies in the shards.
 fn check_folders(disk: &dyn Disk) -> io::Result<()> {
-    let own = [layout::staging(), layout::blobs(), layout::quarantine(), layout::trash()];
+    let own = [
+        layout::staging(),
+        layout::journal(),
+        layout::blobs(),
+        layout::quarantine(),
+        layout::trash(),
+    ];
     check_folder(disk, &layout::volume(), own.into_iter(), &["SUSPECT", "SUSPECT.new"])?;
     let shards = (0..=u8::MAX).map(layout::shard);
     check_folder(disk, &layout::blobs(), shards, &["MARKER", "MARKER.new"])

@@ -114,7 +114,7 @@ impl Site {
         let listener = self.network.bind(self.places[name]).await.unwrap();
         tasks.spawn(listen(listener, Arc::clone(&door), tasks.clone()));
         let links = Links::new(members, identity, &seams, &tasks);
-        let settings = StoreSettings { cache: 1 << 20, check_on_open: u64::MAX };
+        let settings = StoreSettings { cache: 1 << 20, check_on_open: u64::MAX, journal: 64 << 10 };
         let store = Store::open(&self.disks[name], &settings, false).unwrap();
         let (tracker, stop) = (tasks.tracker().clone(), tasks.stopping().clone());
         let started =

@@ -179,7 +179,7 @@ async fn custody(
     let incarnation = Incarnation(1);
     let identity = Identity { cluster: CLUSTER, server: name(me), incarnation };
     Store::found(disk, Founding::alone(identity)).unwrap();
-    let settings = StoreSettings { cache: 1 << 20, check_on_open: 0 };
+    let settings = StoreSettings { cache: 1 << 20, check_on_open: 0, journal: 64 << 10 };
     let store = Store::open(disk, &settings, false).unwrap();
     let stop = tasks.stopped().clone();
     let started = RaftCatalogue::start(store, None, seams, tasks.tracker(), stop).await;

@@ -83,6 +83,23 @@ impl Tables<'_> {
         put(&mut self.meta, TAIL, &last.log_id)
     }
 
+    /// Appends what the journal has of these entries and the tables do not: those that are there, or
+    /// were dropped, must be the same.
+    pub(super) fn append_late(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        let extent = self.extent()?;
+        let there = entries.partition_point(|entry| entry.log_id.index < extent.end());
+        let (there, late) = entries.split_at(there);
+        for entry in there.iter().filter(|entry| entry.log_id.index >= extent.first) {
+            let index = entry.log_id.index;
+            if self.entry(index)?.log_id != entry.log_id {
+                return Err(hole(format!(
+                    "entry {index} of the log is another one in its journal"
+                )));
+            }
+        }
+        self.append_log(late)
+    }
+
     /// Drops the entries from `since` on: another leader has decided otherwise.
     pub(super) fn truncate_log(&mut self, since: u64) -> Result<(), StoreError> {
         let extent = self.extent()?;

@@ -4,20 +4,22 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use depot_protocol::ServerName;
 use redb::{Builder, Durability, ReadTransaction, ReadableDatabase, WriteTransaction};
 
 use super::backend::{Backend, Fuse};
-use super::fault::StoreError;
+use super::consensus::Entry;
+use super::fault::{Corrupt, StoreError};
+use super::log_journal::{self, LogJournal};
 use super::log_rows::{Founders, Progress};
 use super::log_tables;
 use super::overlay::Overlay;
 use super::record::Incarnation;
 use super::rows::{Identity, Server};
 use super::store::{Store, catching, transact};
-use super::tables::{self, Tables};
+use super::tables::{self, EPOCH, META, Tables, get};
 use super::{header, migrate, walk};
 use crate::seams::{Disk, DiskFile, disk::OpenMode};
 
@@ -46,6 +48,8 @@ pub struct StoreSettings {
     pub cache: usize,
     /// A file up to this size, in bytes, is checked whole before it is opened.
     pub check_on_open: u64,
+    /// So many bytes of the log's newest entries are durable in the journal alone, at most.
+    pub journal: u64,
 }
 
 /// The catalogue can't be opened. Nothing of it was changed.
@@ -109,6 +113,10 @@ fn database() -> &'static Path {
     Path::new("catalogue/catalogue.redb")
 }
 
+fn journal() -> &'static Path {
+    Path::new("catalogue/journal")
+}
+
 fn unfinished() -> &'static Path {
     Path::new("catalogue/founding.redb")
 }
@@ -118,7 +126,7 @@ impl Store {
     /// parent. When this returns, the catalogue is durable and whole. What an earlier founding left,
     /// whole or not, is replaced; a catalogue to which a command was applied is not.
     pub fn found(disk: &dyn Disk, founding: Founding) -> Result<(), OpenError> {
-        let settings = StoreSettings { cache: 1 << 20, check_on_open: u64::MAX };
+        let settings = StoreSettings { cache: 1 << 20, check_on_open: u64::MAX, journal: 0 };
         match Store::open(disk, &settings, true) {
             Err(OpenError::Missing) => {}
             Err(error) => return Err(error),
@@ -154,31 +162,47 @@ impl Store {
             }
             other => other?,
         }
-        Ok(Store::start(disk, settings.cache)?)
+        Ok(Store::start(disk, settings)?)
     }
 
-    fn start(disk: &dyn Disk, cache: usize) -> Result<Self, StoreError> {
+    fn start(disk: &dyn Disk, settings: &StoreSettings) -> Result<Self, StoreError> {
         let file = disk.open(database(), OpenMode::Write).map_err(redb::StorageError::from)?;
         // What a killed process wrote and did not sync is what is opened: it must stay.
         file.sync().map_err(redb::StorageError::from)?;
         let fuse = Fuse::default();
         let backend = Backend::new(file, fuse.clone());
-        let open = || Ok(Builder::new().set_cache_size(cache).create_with_backend(backend)?);
+        let open =
+            || Ok(Builder::new().set_cache_size(settings.cache).create_with_backend(backend)?);
         let database = catching(open)?;
         let read = || {
             let transaction = database.begin_read()?;
             let migrated = tables::progress(&transaction)?.is_some();
-            Ok((tables::identity(&transaction)?, tables::start_number(&transaction)?, migrated))
+            let epoch = get(&transaction.open_table(META)?, EPOCH)?;
+            let numbers = (tables::start_number(&transaction)?, epoch);
+            let (journal, late) = open_journal(disk, settings.journal, epoch)?;
+            Ok((tables::identity(&transaction)?, numbers, migrated, journal, late))
         };
         // Without a fuse the database would be tidied up as it is closed.
-        let (identity, start_number, migrated) = catching(read).inspect_err(|_| fuse.blow())?;
+        let (identity, (start_number, epoch), migrated, journal, late) =
+            catching(read).inspect_err(|_| fuse.blow())?;
         let (abort, transactions) = (OnceLock::new(), AtomicU64::new(0));
         let start_number = Arc::new(AtomicU64::new(start_number));
         let transfers = AtomicU64::new(0);
-        let store =
-            Store { database, identity, start_number, fuse, abort, transactions, transfers };
+        let journal = Mutex::new(journal);
+        let store = Store {
+            database,
+            identity,
+            start_number,
+            fuse,
+            abort,
+            journal,
+            transactions,
+            transfers,
+        };
         if !migrated {
             store.write(|tables| migrate::from_first_release(tables, &store.identity))?;
+        } else if epoch.is_none() || !late.is_empty() {
+            store.write(|tables| tables.append_late(&late))?;
         }
         Ok(store)
     }
@@ -195,6 +219,32 @@ impl Store {
             (changes, _) => Err(OpenError::Occupied { changes }),
         }
     }
+}
+
+/// Opens the journal of a catalogue of this epoch, and says what of it the tables may lack. One that
+/// never had a journal gets one.
+fn open_journal(
+    disk: &dyn Disk,
+    room: u64,
+    epoch: Option<u64>,
+) -> Result<(LogJournal, Vec<Entry>), StoreError> {
+    let file = match (disk.open(journal(), OpenMode::Write), epoch) {
+        (Err(error), None) if error.kind() == io::ErrorKind::NotFound => {
+            let file = disk.open(journal(), OpenMode::CreateNew);
+            file.and_then(|file| disk.sync_dir(folder()).map(|()| file))
+        }
+        (Err(error), Some(_)) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Corrupt::new("catalogue/journal is missing").into());
+        }
+        (file, _) => file,
+    };
+    let file = file.map_err(redb::StorageError::from)?;
+    if epoch.is_none() {
+        // Whatever it has belongs to another catalogue.
+        file.set_size(0).and_then(|()| file.sync()).map_err(redb::StorageError::from)?;
+    }
+    let late = epoch.map_or(Ok(Vec::new()), |epoch| log_journal::entries(&*file, epoch))?;
+    Ok((LogJournal::new(file, room, epoch.unwrap_or_default()), late))
 }
 
 /// Writes a new catalogue into an empty file, whole and synced.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use depot_protocol::ServerName;
-use redb::{Durability, ReadTransaction, ReadableTable};
+use redb::{ReadTransaction, ReadableTable};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -191,7 +191,7 @@ pub(super) struct Receiving {
 
 /// Begins to take over a snapshot; one that was on its way before is given up. Blocks.
 pub(super) fn receive(store: &Store) -> Result<Receiving, StoreError> {
-    let transfer = store.transact(Durability::None, |transaction| {
+    let transfer = store.transact_soon(|transaction| {
         transaction.delete_table(INCOMING)?;
         Ok(store.transfers.fetch_add(1, Ordering::SeqCst) + 1)
     })?;
@@ -218,7 +218,7 @@ impl Receiving {
         }
         self.sum.add(rows.len(), frame);
         let (transfer, number) = (self.transfer, self.frames);
-        let current = store.transact(Durability::None, |transaction| {
+        let current = store.transact_soon(|transaction| {
             if store.transfers.load(Ordering::SeqCst) != transfer {
                 return Ok(false);
             }
@@ -258,7 +258,7 @@ pub(super) fn install(
         SnapshotData::Received(received) => received,
         SnapshotData::Taken(taken) => hand_over(store, taken, progress)?,
     };
-    store.transact(Durability::Immediate, |transaction| {
+    store.transact(|transaction| {
         if store.transfers.load(Ordering::SeqCst) != received.transfer {
             return Err(Corrupt::new("a snapshot was overtaken by another one").into());
         }

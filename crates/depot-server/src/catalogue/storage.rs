@@ -1,8 +1,8 @@
 //! What openraft keeps in the catalogue's file: its log and vote ([`Log`]) and the tables
 //! ([`Machine`]).
 //!
-//! One lone command costs one durable commit, that of its log entry, which carries with it what was
-//! applied before. Votes are synced before they are given; what is committed is noted beside what
+//! One lone command costs one sync, that of its log entry in the journal; what is applied goes with
+//! the next durable transaction, and can be applied again until then. Votes are synced before they are given; what is committed is noted beside what
 //! is applied, for a restart to go on from. All writes of one store come one after the other (redb
 //! has one writer), in the order in which openraft asks for them.
 //!
@@ -167,7 +167,7 @@ impl RaftLogStorage<Types> for Log {
         I::IntoIter: OptionalSend,
     {
         let entries: Vec<_> = entries.into_iter().collect();
-        let append = move |store: &Store| store.write(|tables| tables.append_log(&entries));
+        let append = move |store: &Store| store.append(&entries);
         self.0.run(append).await.map_err(|error| writing(&error))?;
         flushed.log_io_completed(Ok(()));
         Ok(())

@@ -21,18 +21,21 @@
 //!   see them, two-phase commit and quick repair mean nothing to it, and the next durable commit
 //!   makes all that came before it durable with itself, or none of it. So what is applied from the
 //!   log is written without a sync: the log entry that it came from is durable already, and after a
-//!   crash the two are never seen in another order than they were written in.
+//!   crash the two are never seen in another order than they were written in. Log entries are laid
+//!   into the tables the same way, and made durable by a journal (`log_journal`).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase, WriteTransaction};
 
 use super::Freshness;
 use super::backend::Fuse;
+use super::consensus::Entry;
 use super::fault::{StoreError, panic_text};
-use super::tables::Tables;
+use super::log_journal::LogJournal;
+use super::tables::{EPOCH, META, Tables, put};
 use super::view::{ReadError, View};
 
 pub use super::opening::{Founding, OpenError, StoreSettings};
@@ -49,6 +52,9 @@ pub struct Store {
     pub(super) fuse: Fuse,
     /// How a running server ends; not set while it starts.
     pub(super) abort: OnceLock<Abort>,
+    /// Held by whoever makes something durable: what is laid into the tables and written into the
+    /// journal stands in both in the same order as the tables' own durable transactions.
+    pub(super) journal: Mutex<LogJournal>,
     pub(super) transactions: AtomicU64,
     /// How many snapshots were begun to be received: only the last one may go on.
     pub(super) transfers: AtomicU64,
@@ -82,7 +88,7 @@ impl Store {
         Ok(())
     }
 
-    /// How many durable transactions were made since it was opened.
+    /// How often something was made durable since it was opened.
     pub fn transactions(&self) -> u64 {
         self.transactions.load(Ordering::SeqCst)
     }
@@ -98,13 +104,53 @@ impl Store {
         self.fuse.is_blown()
     }
 
+    /// Appends entries to the log: what they were laid into the tables with, the journal makes durable
+    /// (or, where it has no room, a durable transaction does). After any error nobody knows, and the
+    /// process ends.
+    pub(super) fn append(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        let mut journal = lock(&self.journal);
+        let Some(record) = journal.record(entries) else {
+            return self
+                .commit(journal, |transaction| Tables::open(transaction)?.append_log(entries));
+        };
+        self.write_soon(|tables| tables.append_log(entries))?;
+        let written =
+            journal.write(&record).map_err(|error| redb::StorageError::from(error).into());
+        self.transactions.fetch_add(1, Ordering::SeqCst);
+        written.inspect_err(|error| self.fail(error))
+    }
+
     /// One durable transaction, with all that was written before it. When it returns `Ok`, what
     /// `change` wrote is synced; after any error, nobody knows, and the process ends.
     pub(super) fn write<T>(
         &self,
         change: impl FnOnce(&mut Tables<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.transact(Durability::Immediate, |transaction| change(&mut Tables::open(transaction)?))
+        self.transact(|transaction| change(&mut Tables::open(transaction)?))
+    }
+
+    /// The same, for those that open the tables themselves.
+    pub(super) fn transact<T>(
+        &self,
+        change: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.commit(lock(&self.journal), change)
+    }
+
+    fn commit<T>(
+        &self,
+        mut journal: MutexGuard<'_, LogJournal>,
+        change: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let epoch = journal.epoch() + 1;
+        let written = self.guarded(Durability::Immediate, |transaction| {
+            let changed = change(transaction)?;
+            put(&mut transaction.open_table(META)?, EPOCH, &epoch)?;
+            Ok(changed)
+        })?;
+        journal.restart();
+        self.transactions.fetch_add(1, Ordering::SeqCst);
+        Ok(written)
     }
 
     /// One transaction that later ones see at once, and that the next durable one makes durable.
@@ -113,25 +159,24 @@ impl Store {
         &self,
         change: impl FnOnce(&mut Tables<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.transact(Durability::None, |transaction| change(&mut Tables::open(transaction)?))
+        self.transact_soon(|transaction| change(&mut Tables::open(transaction)?))
     }
 
     /// The same, for those that open the tables themselves.
-    pub(super) fn transact<T>(
+    pub(super) fn transact_soon<T>(
+        &self,
+        change: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.guarded(Durability::None, change)
+    }
+
+    fn guarded<T>(
         &self,
         durability: Durability,
         change: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let work = || catching(|| transact(&self.database, durability, change));
-        let written = self.check().and_then(|()| work());
-        match &written {
-            Ok(_) if matches!(durability, Durability::Immediate) => {
-                self.transactions.fetch_add(1, Ordering::SeqCst);
-            }
-            Ok(_) => {}
-            Err(error) => self.fail(error),
-        }
-        written
+        self.check().and_then(|()| work()).inspect_err(|error| self.fail(error))
     }
 
     /// Reads what the consensus cannot do without: any fault ends the process.
@@ -196,6 +241,11 @@ impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("identity", &self.identity).finish_non_exhaustive()
     }
+}
+
+/// A journal that a panic left behind is not gone on with: the panic was a fault, and blew the fuse.
+fn lock(journal: &Mutex<LogJournal>) -> MutexGuard<'_, LogJournal> {
+    journal.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs what calls redb: a panic is an error like any other.

@@ -14,7 +14,7 @@
 //! Of `meta`, `applied` (how many commands were applied), `floor` (up to which command tombstones
 //! were given up) and `progress` (up to which entry of the log) belong to what all servers share,
 //! as do the tables up to `removed`. `identity`, `start` (the start number), `founders`, `vote`,
-//! `committed`, `purged`, `head` and `tail` are this server's own and never leave it.
+//! `committed`, `purged`, `head`, `tail` and `epoch` are this server's own and never leave it.
 //!
 //! Values are sealed rows (`rows`). Keys are at most 32 + 32 + 1,024 bytes and sort bytewise, so
 //! that "the names of a client", "the names of a client with this content" and "the records with
@@ -51,6 +51,8 @@ const FOUNDERS: &[u8] = b"founders";
 pub(super) const APPLIED: &[u8] = b"applied";
 pub(super) const FLOOR: &[u8] = b"floor";
 pub(super) const PROGRESS: &[u8] = b"progress";
+/// Counts the durable transactions; what the log's journal has belongs to one (`log_journal`).
+pub(super) const EPOCH: &[u8] = b"epoch";
 
 /// The tables within one write transaction.
 pub(super) struct Tables<'t> {

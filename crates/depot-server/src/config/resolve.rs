@@ -121,6 +121,7 @@ impl Values<'_> {
             trash: time in KEEP,
             reserve: number in ROOM,
             reserve_percent: number in PERCENT,
+            journal: number in ROOM,
             scrub: time in KEEP,
             scrub_fresh: time in KEEP,
         })
@@ -130,6 +131,7 @@ impl Values<'_> {
         section!(self, written, "catalogue", CatalogueSettings {
             cache: number in MEMORY,
             check_on_open: number in ROOM,
+            journal: number in ROOM,
         })
     }
 

@@ -168,6 +168,9 @@ pub struct VolumeSettings {
     pub reserve: u64,
     /// Percent of the file system that deposits leave free; the larger of the two counts.
     pub reserve_percent: u8,
+    /// About how many bytes of small payloads are durable by the journal alone, at most; 0: each has
+    /// its file synced.
+    pub journal: u64,
     /// The running time in which every copy is read again.
     pub scrub: Duration,
     /// The running time after which what was deposited since the last time is read again.
@@ -180,6 +183,7 @@ impl Default for VolumeSettings {
             trash: DAY,
             reserve: 64 * MIB,
             reserve_percent: 1,
+            journal: 64 * MIB,
             scrub: 7 * DAY,
             scrub_fresh: DAY / 2,
         }
@@ -193,11 +197,14 @@ pub struct CatalogueSettings {
     pub cache: usize,
     /// A catalogue up to this size is checked whole at each start.
     pub check_on_open: u64,
+    /// So many bytes of its newest changes are durable in the journal of its log alone, at most; 0:
+    /// each is a durable transaction of its tables.
+    pub journal: u64,
 }
 
 impl Default for CatalogueSettings {
     fn default() -> CatalogueSettings {
-        CatalogueSettings { cache: 16 << 20, check_on_open: 256 * MIB }
+        CatalogueSettings { cache: 16 << 20, check_on_open: 256 * MIB, journal: 4 * MIB }
     }
 }
 

@@ -81,6 +81,8 @@ pub(super) struct Volume {
     pub(super) reserve: Key<Size>,
     /// Percent of the disk that is left free.
     pub(super) reserve_percent: Key<Count>,
+    /// How much is durable by the journal alone.
+    pub(super) journal: Key<Size>,
     /// The time in which every copy is read again.
     pub(super) scrub: Key<Time>,
     /// The time after which new copies are read again.
@@ -95,6 +97,8 @@ pub(super) struct Catalogue {
     pub(super) cache: Key<Size>,
     /// Up to this size it is checked whole at each start.
     pub(super) check_on_open: Key<Size>,
+    /// How much is durable by the journal of the log alone.
+    pub(super) journal: Key<Size>,
 }
 
 /// `[limits]`: what clients and connections may take.

@@ -46,7 +46,11 @@ pub(super) fn open(
     let home = Arc::new(home);
     let check = aborts::look(&*disk, &home, seams)?;
     let wanted = &settings.catalogue;
-    let wanted = StoreSettings { cache: wanted.cache, check_on_open: wanted.check_on_open };
+    let wanted = StoreSettings {
+        cache: wanted.cache,
+        check_on_open: wanted.check_on_open,
+        journal: wanted.journal,
+    };
     let store = Arc::new(Store::open(&*disk, &wanted, check)?);
     if *store.identity() != identity(home.identity()) {
         return Err(StartError::Home(HomeError::Foreign(

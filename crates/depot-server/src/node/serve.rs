@@ -45,7 +45,7 @@ pub(super) struct Site {
     pub(super) desk: Arc<Desk>,
     pub(super) shared: Arc<Shared>,
     pub(super) links: Arc<OnceLock<Arc<Links>>>,
-    pub(super) number: Arc<OnceLock<StartNumber>>,
+    pub(super) folder: Arc<OnceLock<(StartNumber, Arc<Volume>)>>,
     pub(super) tasks: Tasks,
     pub(super) ground: Tasks,
     pub(super) end: watch::Sender<Option<End>>,
@@ -79,7 +79,7 @@ impl Site {
         let Parts { home, volume, store, number } =
             blocking::run(&self.seams.blocking, opened).await??;
         let seams = aborts::noting(&self.seams, Arc::clone(&self.disk), Arc::clone(&home));
-        drop(self.number.set(number.clone()));
+        drop(self.folder.set((number.clone(), Arc::clone(&volume))));
 
         let identity = self.identity(&home.identity().clone(), &number, &volume).await?;
         self.watch_fence(&identity);

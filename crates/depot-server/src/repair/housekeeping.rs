@@ -1,4 +1,5 @@
-//! Once a minute: the running time is saved, parts and trash whose time is over go. Every ten
+//! Once a minute: the running time is saved, parts and trash whose time is over go, and small payloads
+//! that are durable by the journal alone get files that are. Every ten
 //! minutes the start number is raised, so that an older copy of the data folder shows as one. Once
 //! a day the catalogue is read whole; where it is damaged the server ends, and says at its next
 //! start what to do.
@@ -45,6 +46,7 @@ async fn turn(custody: &Arc<Custody>, seams: &Seams, number: &StartNumber, minut
     let (keeper, number) = (Arc::clone(custody), number.clone());
     let keep = move || {
         keeper.volume.expire_parts(keeper.now());
+        keeper.volume.settle();
         if let Err(error) = number.save(minute.is_multiple_of(RAISE_EVERY)) {
             tracing::error!(%error, "cannot save the running time");
         }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! volume/SUSPECT                     there while the volume is read-only after a disk fault
+//! volume/journal/<0 to 7>            small payloads that a crash may have left no file (journal/format.rs)
 //! volume/staging/<random>.data       a payload on its way in, in the format of a blob
 //! volume/staging/<key>.part          the record of one that was cut, to be resumed (parts.rs)
 //! volume/blobs/MARKER                whose blobs these are (home.rs)
@@ -46,6 +47,16 @@ pub fn volume() -> PathBuf {
 /// Payloads on their way in, and parts.
 pub fn staging() -> PathBuf {
     "volume/staging".into()
+}
+
+/// Small payloads that a crash may have left no file.
+pub fn journal() -> PathBuf {
+    "volume/journal".into()
+}
+
+/// One of its files.
+pub fn journal_file(number: usize) -> PathBuf {
+    journal().join(number.to_string())
 }
 
 /// Sealed payloads.
@@ -158,6 +169,18 @@ pub fn encode_footer(digest: &Digest, size: u64) -> Vec<u8> {
     let sum = checksum(&footer);
     footer.extend_from_slice(&sum.to_le_bytes());
     footer
+}
+
+/// The whole file of a payload of at most one chunk.
+pub fn small_blob(digest: &Digest, payload: Vec<u8>) -> Vec<u8> {
+    let (size, mut file) = (payload.len() as u64, payload);
+    if size > 0 {
+        let sum = chunk_checksum(0, &file);
+        file.resize(size.next_multiple_of(BLOCK) as usize, 0);
+        file.extend_from_slice(&encode_checksums(&[sum]));
+    }
+    file.extend_from_slice(&encode_footer(digest, size));
+    file
 }
 
 /// What is wrong with a footer, or nothing. As it is wholly determined by hash and size, it is

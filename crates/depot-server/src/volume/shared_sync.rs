@@ -88,18 +88,26 @@ impl SharedSync {
             if !shared {
                 return own();
             }
-            let durable = match all() {
-                Ok(()) => true,
-                Err(error) => {
-                    tracing::warn!(%error, "a sync of the whole file system failed: from now on each payload is synced by itself");
-                    self.state().apart = true;
-                    false
-                }
-            };
-            round.0.get_or_init(|| durable);
-            drop(turn);
-            return if durable { Ok(()) } else { own() };
+            return if turn.share(all) { Ok(()) } else { own() };
         }
+    }
+
+    /// Whether everything that was written before this call is durable, by `all`: a sync of the whole
+    /// file system, in which whoever waits for one shares.
+    pub(super) fn all(&self, all: impl FnOnce() -> io::Result<()>) -> bool {
+        let mut state = self.state();
+        while state.sharing && !state.apart {
+            state = self.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.apart {
+            return false;
+        }
+        let round = std::mem::take(&mut state.next);
+        state.waiting = 0;
+        state.syncing += 1;
+        state.sharing = true;
+        drop(state);
+        Turn { syncs: self, round: &round, shared: true }.share(all)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -112,6 +120,21 @@ struct Turn<'s> {
     syncs: &'s SharedSync,
     round: &'s Round,
     shared: bool,
+}
+
+impl Turn<'_> {
+    /// Syncs everything; whether it is durable now.
+    fn share(self, all: impl FnOnce() -> io::Result<()>) -> bool {
+        let durable = match all() {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, "a sync of the whole file system failed: from now on each payload is synced by itself");
+                self.syncs.state().apart = true;
+                false
+            }
+        };
+        *self.round.0.get_or_init(|| durable)
+    }
 }
 
 impl Drop for Turn<'_> {

@@ -8,7 +8,9 @@
 //! 5. rename it to its hash, over whatever is there: this file is the one just verified;
 //! 6. sync the directory. Only now is there a [`Sealed`].
 //!
-//! Small payloads share the syncs of 4 and 6 with others that wait for theirs (`shared_sync.rs`).
+//! A small payload that is held in memory goes into the journal, synced, instead of 4 and 6: after a
+//! crash its file is made again from there (`journal.rs`). Others that are not large share the syncs
+//! of 4 and 6 with whoever waits for one (`shared_sync.rs`).
 //! Between 4 and 5 it is a [`Complete`]: a deposit waits there for its copies on other servers,
 //! and goes back to being a part where there are too few.
 
@@ -23,6 +25,7 @@ use crc_fast::Digest as Crc;
 use depot_protocol::Digest;
 use sha2::{Digest as _, Sha256};
 
+use super::journal::Unfiled;
 use super::layout::{self, BLOCK, CHUNK, SEGMENT};
 use super::parts::PartKey;
 use super::shared_sync::SHARED_MAX;
@@ -39,7 +42,7 @@ const RESERVE_AHEAD: u64 = 64 * 1024 * 1024;
 const RESERVE_FIRST: u64 = 1024 * 1024;
 
 /// Proof that a payload lies in this volume: its hash was checked, its bytes, its size and its
-/// name were synced (or it was found here, sealed before). Nothing else makes one.
+/// name were synced, or it with them in the journal (or it was found here, sealed before). Nothing else makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
     digest: Digest,
@@ -106,6 +109,8 @@ pub struct Staging {
     checksums: Vec<u64>,
     /// The record that names this file as a part, so that dropping it keeps the file.
     recorded: Option<PartKey>,
+    /// It is durable by the journal, whatever becomes of its file.
+    unfiled: Option<Unfiled>,
     /// The disk refused something: nothing of it is kept.
     spoiled: Cell<bool>,
 }
@@ -125,6 +130,7 @@ impl Staging {
             chunk: layout::chunk_crc(0),
             checksums: Vec::new(),
             recorded: None,
+            unfiled: None,
             spoiled: Cell::new(false),
         };
         if announced > HELD_MAX {
@@ -202,10 +208,17 @@ impl Staging {
             self.forget_record();
             return Ok(None);
         }
-        self.write_tail(expected)?;
+        let held = self.write_tail(expected)?;
         self.volume.check_writable()?;
-        let synced = self.sync_shared(|| self.file().sync());
-        synced.map_err(|error| self.failed("sync a payload", error))?;
+        if let (Some(journal), Some(payload)) = (&self.volume.journal, held) {
+            let appended = journal.append(*expected, payload);
+            self.unfiled =
+                appended.map_err(|error| self.failed("write a payload into the journal", error))?;
+        }
+        if self.unfiled.is_none() {
+            let synced = self.sync_shared(|| self.file().sync());
+            synced.map_err(|error| self.failed("sync a payload", error))?;
+        }
         Ok(Some(Complete { staging: self, digest: *expected }))
     }
 
@@ -235,7 +248,13 @@ impl Staging {
 
     /// Makes the file, with what is held in memory.
     fn write_held(&mut self) -> Result<(), VolumeError> {
-        let Some(held) = self.held.take() else { return Ok(()) };
+        match self.held.take() {
+            Some(held) => self.make_file(&held),
+            None => Ok(()),
+        }
+    }
+
+    fn make_file(&mut self, bytes: &[u8]) -> Result<(), VolumeError> {
         let volume = &self.volume;
         let random = volume.entropy.bytes::<16>();
         let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -243,15 +262,20 @@ impl Staging {
         let file = volume.disk.open(&layout::staging().join(&name), OpenMode::CreateNew);
         self.file = Some(file.map_err(|error| self.failed("create a staged file", error))?);
         self.name = name;
-        if !held.is_empty() {
-            self.write(&held, 0)?;
+        if !bytes.is_empty() {
+            self.write(bytes, 0)?;
         }
         self.told.set(self.written);
         Ok(())
     }
 
-    /// The last checksums and the footer, in one write, behind all of a payload that is held.
-    fn write_tail(&mut self, digest: &Digest) -> Result<(), VolumeError> {
+    /// The last checksums and the footer, in one write; all of a payload that is held, which it
+    /// returns.
+    fn write_tail(&mut self, digest: &Digest) -> Result<Option<Vec<u8>>, VolumeError> {
+        if let Some(held) = self.held.take() {
+            self.make_file(&layout::small_blob(digest, held.clone()))?;
+            return Ok(Some(held));
+        }
         let mut tail = Vec::new();
         let mut at = layout::footer_offset(self.written);
         if !self.written.is_multiple_of(SEGMENT) {
@@ -259,14 +283,9 @@ impl Staging {
             at -= BLOCK;
         }
         tail.extend_from_slice(&layout::encode_footer(digest, self.written));
-        if let Some(held) = &mut self.held {
-            held.resize(at as usize, 0);
-            held.append(&mut tail);
-            return self.write_held();
-        }
         self.write(&tail, at)?;
         if self.recorded.is_none() {
-            return Ok(());
+            return Ok(None);
         }
         // A resumed part may have had more in its file than its record knew.
         let size = layout::file_size(self.written);
@@ -276,7 +295,7 @@ impl Staging {
             let cut = self.file().set_size(size);
             cut.map_err(|error| self.failed("cut a staged file", error))?;
         }
-        Ok(())
+        Ok(None)
     }
 
     fn reserve(&mut self, len: u64) -> Result<(), VolumeError> {
@@ -370,8 +389,11 @@ impl Complete {
         staging.rename_to(&digest)?;
         staging.forget_record();
         staging.name.clear();
-        let synced = staging.sync_shared(|| volume.disk.sync_dir(&layout::shard_of(&digest)));
-        synced.map_err(|error| volume.failed("sync a folder of blobs", error))?;
+        // In the journal it has its name already, whatever becomes of this one.
+        if staging.unfiled.take().is_none() {
+            let synced = staging.sync_shared(|| volume.disk.sync_dir(&layout::shard_of(&digest)));
+            synced.map_err(|error| volume.failed("sync a folder of blobs", error))?;
+        }
         // Another's failed sync of this folder may have taken our name with it.
         volume.check_writable()?;
         Ok(volume.give(digest, staging.written))

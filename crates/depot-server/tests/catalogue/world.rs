@@ -19,9 +19,11 @@ use tokio_util::task::TaskTracker;
 const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const CLUSTER: [u8; 16] = [0xC1; 16];
 /// Checked whole before each open.
-pub(crate) const CHECKED: StoreSettings = StoreSettings { cache: 1 << 20, check_on_open: u64::MAX };
+pub(crate) const CHECKED: StoreSettings =
+    StoreSettings { cache: 1 << 20, check_on_open: u64::MAX, journal: 64 << 10 };
 /// Taken as it is.
-pub(crate) const UNCHECKED: StoreSettings = StoreSettings { cache: 1 << 20, check_on_open: 0 };
+pub(crate) const UNCHECKED: StoreSettings =
+    StoreSettings { cache: 1 << 20, check_on_open: 0, journal: 64 << 10 };
 
 pub(crate) fn server(name: &str) -> ServerName {
     ServerName::parse(name).unwrap()

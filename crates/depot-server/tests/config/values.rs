@@ -189,11 +189,13 @@ fn every_value_reaches_the_settings() {
         trash: seconds(7_200),
         reserve: 0,
         reserve_percent: 0,
+        journal: 1 << 20,
         scrub: seconds(10_800),
         scrub_fresh: seconds(14_400),
     };
     assert_eq!(settings.volume, volume);
-    assert_eq!(settings.catalogue, CatalogueSettings { cache: 3 << 20, check_on_open: 0 });
+    let catalogue = CatalogueSettings { cache: 3 << 20, check_on_open: 0, journal: 7 << 20 };
+    assert_eq!(settings.catalogue, catalogue);
     assert_eq!(config.ack(), Ack::All);
 }
 
@@ -210,12 +212,14 @@ part_lifetime = "1h"
 trash = "2h"
 reserve = 0
 reserve_percent = 0
+journal = "1 MiB"
 scrub = "3h"
 scrub_fresh = "4h"
 
 [catalogue]
 cache = "3 MiB"
 check_on_open = 0
+journal = "7 MiB"
 
 [limits]
 idle = "1s"

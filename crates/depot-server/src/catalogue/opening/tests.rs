@@ -4,7 +4,8 @@ use super::*;
 use crate::catalogue::record::Incarnation;
 use crate::seams::system_disk::SystemDisk;
 
-const UNCHECKED: StoreSettings = StoreSettings { cache: 1 << 20, check_on_open: 0 };
+const UNCHECKED: StoreSettings =
+    StoreSettings { cache: 1 << 20, check_on_open: 0, journal: 64 << 10 };
 
 fn founded() -> (tempfile::TempDir, SystemDisk) {
     let directory = tempfile::tempdir().unwrap();

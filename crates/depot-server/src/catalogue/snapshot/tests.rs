@@ -26,7 +26,7 @@ fn store(cluster: u8) -> (TempDir, Arc<Store>) {
     let server = ServerName::parse("a").unwrap();
     let identity = Identity { cluster: [cluster; 16], server, incarnation: Incarnation(1) };
     Store::found(&disk, Founding::alone(identity)).unwrap();
-    let settings = StoreSettings { cache: 1 << 20, check_on_open: 0 };
+    let settings = StoreSettings { cache: 1 << 20, check_on_open: 0, journal: 64 << 10 };
     let store = Arc::new(Store::open(&disk, &settings, false).unwrap());
     (folder, store)
 }

@@ -33,7 +33,7 @@ fn founded() -> (TempDir, SystemDisk) {
 }
 
 fn open(disk: &SystemDisk) -> (Log, Machine) {
-    let settings = StoreSettings { cache: 1 << 20, check_on_open: u64::MAX };
+    let settings = StoreSettings { cache: 1 << 20, check_on_open: u64::MAX, journal: 64 << 10 };
     let store = Arc::new(Store::open(disk, &settings, false).unwrap());
     let shared = Shared::new(store, Arc::new(Inline), TaskTracker::new().token());
     let (events, _) = Events::channel();

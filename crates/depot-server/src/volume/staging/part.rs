@@ -81,6 +81,7 @@ impl Staging {
             chunk,
             checksums,
             recorded: Some(key),
+            unfiled: None,
             spoiled: Cell::new(false),
         })
     }

@@ -155,7 +155,7 @@ impl Cluster {
     }
 
     pub(crate) async fn start(&mut self, name: &ServerName) {
-        let settings = StoreSettings { cache: 1 << 20, check_on_open: u64::MAX };
+        let settings = StoreSettings { cache: 1 << 20, check_on_open: u64::MAX, journal: 64 << 10 };
         let store = Store::open(&self.disks[name], &settings, false).unwrap();
         let aborts = Arc::new(Mutex::new(vec![]));
         let log = Arc::clone(&aborts);
