@@ -198,13 +198,16 @@ async fn seal<'d>(
     complete: Complete,
 ) -> Result<Unlisted<'d>, Refusal> {
     let (volume, part, digest) = (Arc::clone(&depot.custody.volume), key.part(), complete.digest());
-    let job = move || {
-        let sealed = complete.seal();
+    let then = move |sealed| {
         // Whatever an earlier try has left is of no use after this one.
         volume.drop_part(&part);
         sealed
     };
-    match depot.run(job).await? {
+    let sealed = match complete.is_quick() {
+        true => depot.done(complete.seal_soon(then)).await,
+        false => depot.run(move || then(complete.seal())).await,
+    };
+    match sealed? {
         Ok(sealed) => Ok(Unlisted::new(depot, sealed)),
         Err(error) => {
             // It may have its name already: a folder that could not be synced.

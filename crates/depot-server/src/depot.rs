@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use depot_protocol::{ClientId, ErrorCode, FileName, Refusal, ReplicaCount, ServerName};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use crate::buffers::Buffers;
@@ -16,7 +16,8 @@ use crate::cluster::placement;
 use crate::config::{Ack, DepositSettings};
 use crate::custody::Custody;
 use crate::lingering::Lingering;
-use crate::seams::{Seams, blocking};
+use crate::seams::Seams;
+use crate::seams::blocking::{self, Gathered};
 use crate::tasks::Tasks;
 use crate::transfer::Courier;
 use crate::turns::Turns;
@@ -30,6 +31,9 @@ pub const SEAL_WITHIN: Duration = Duration::from_secs(45);
 /// And the change in the catalogue, this one's or any other request's, so much.
 pub const PROPOSE_WITHIN: Duration = Duration::from_secs(14);
 
+/// So many threads look up in the catalogue what requests ask it.
+pub const READERS: usize = 4;
+
 /// A step took too long; it may still come to its end.
 #[derive(Debug, thiserror::Error)]
 #[error("it took more than {} s", SEAL_WITHIN.as_secs())]
@@ -41,6 +45,8 @@ pub struct Depot {
     pub seams: Seams,
     /// Catalogue and volume.
     pub custody: Arc<Custody>,
+    /// What is soon looked up in the catalogue.
+    pub short: Arc<Gathered<Box<dyn FnOnce() + Send>>>,
     /// Limits of deposits.
     pub settings: DepositSettings,
     /// How many copies a deposit waits for.
@@ -77,18 +83,25 @@ impl Depot {
         blocking::run(&self.seams.blocking, work).await.map_err(|lost| self.internal("run", &lost))
     }
 
+    /// The result of work that was started where blocking is allowed.
+    pub async fn done<T>(&self, work: oneshot::Receiver<T>) -> Result<T, Refusal> {
+        work.await.map_err(|_| self.internal("run", &blocking::Lost))
+    }
+
     /// A snapshot of the catalogue to read.
     pub async fn view(&self) -> Result<View, Refusal> {
         self.custody.catalogue.view().await.map_err(|error| self.unreadable(&error))
     }
 
-    /// Asks a snapshot of the catalogue.
+    /// Asks a snapshot of the catalogue for what is found at once.
     pub async fn ask<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&View) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let view = self.view().await?;
-        self.run(move || ask(&view)).await?.map_err(|error| self.unreadable(&error))
+        let (ask, told) = blocking::told(move |()| ask(&view));
+        self.short.add(Box::new(move || ask(())));
+        self.done(told).await?.map_err(|error| self.unreadable(&error))
     }
 
     /// The servers that come next for a copy of a file of this size, best first: those that are up

@@ -31,17 +31,17 @@ pub async fn list(
     after: &ListCursor,
 ) -> Result<Answer, Refusal> {
     let (namespace, after) = (depot.namespace(client), after.clone());
-    let (items, more, local) = depot
-        .ask(move |view| {
-            let limit = usize::from(limit.get());
-            let (records, more) = view.list(&namespace, after.as_str(), limit)?;
-            let item = |(name, record): (FileName, Record)| {
-                Ok(ListItem { info: info(view, &record)?, name })
-            };
-            let items = records.into_iter().map(item).collect::<Result<_, ReadError>>()?;
-            Ok((items, more, view.freshness() == Freshness::Local))
-        })
-        .await?;
+    let view = depot.view().await?;
+    let page = move || -> Result<_, ReadError> {
+        let limit = usize::from(limit.get());
+        let (records, more) = view.list(&namespace, after.as_str(), limit)?;
+        let item =
+            |(name, record): (FileName, Record)| Ok(ListItem { info: info(&view, &record)?, name });
+        let items = records.into_iter().map(item).collect::<Result<_, ReadError>>()?;
+        Ok((items, more, view.freshness() == Freshness::Local))
+    };
+    let page = depot.run(page).await?;
+    let (items, more, local) = page.map_err(|error| depot.unreadable(&error))?;
     Ok(Answer::List { items, more, local })
 }
 

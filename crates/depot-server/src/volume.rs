@@ -33,6 +33,7 @@ use depot_protocol::Digest;
 use tokio::sync::Notify;
 
 use crate::config::VolumeSettings;
+use crate::seams::blocking::Gathered;
 use crate::seams::disk::{self, Disk, Kind, OpenMode};
 use crate::seams::{Clock, Entropy, Seams};
 
@@ -42,6 +43,7 @@ use journal::Journal;
 pub use parts::{PartKey, Parts};
 use shared_sync::SharedSync;
 pub use staged::StagedReader;
+use staging::together::{self, Step};
 pub use staging::{Complete, HELD_MAX, Seal, Sealed, Staging};
 use trash::Trash;
 pub use trash::Trashed;
@@ -87,6 +89,7 @@ pub struct Volume {
     given: Mutex<Given>,
     syncs: Arc<SharedSync>,
     journal: Option<Arc<Journal>>,
+    small: Arc<Gathered<Step>>,
     parts: Mutex<Parts>,
     trash: Mutex<Trash>,
     /// When copies were set aside of late because the disk did not give them.
@@ -142,6 +145,7 @@ impl Volume {
         let syncs = Arc::new(SharedSync::new(disk.tells_all()));
         let journal = Journal::start(&disk, seams, &syncs, settings.journal, &kept);
         let volume = Volume {
+            small: together::gather(&seams.blocking, &journal),
             journal,
             syncs,
             disk,

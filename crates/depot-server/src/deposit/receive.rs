@@ -254,13 +254,19 @@ async fn seal(
     let (volume, part) = (depot.custody.volume.clone(), key.part());
     let (namespace, name) = (key.namespace, key.name.clone());
     let view = depot.view().await?;
-    let job = move || {
-        let sealed = append(&mut staging, rest).and_then(|()| staging.seal(&expected));
+    let then = move |sealed| {
         // Whatever an earlier try has left is of no use after this one.
         volume.drop_part(&part);
         (sealed, Read::of(&view, &namespace, &name))
     };
-    let (sealed, read) = depot.run(job).await?;
+    let sealed = if staging.is_held() {
+        append(&mut staging, rest).map_err(|error| refuse(depot, &error))?;
+        depot.done(staging.seal_soon(expected, then)).await
+    } else {
+        let seal = move || append(&mut staging, rest).and_then(|()| staging.seal(&expected));
+        depot.run(move || then(seal())).await
+    };
+    let (sealed, read) = sealed?;
     match sealed {
         Ok(Seal::Done(sealed)) => {
             let read = read.map_err(|error| {
@@ -289,21 +295,32 @@ async fn complete(
     feed: Arc<Feed>,
 ) -> Result<Complete, Refusal> {
     let (volume, part) = (depot.custody.volume.clone(), key.part());
-    let job = move || {
-        append(&mut staging, rest)?;
+    let tell = move |staging: &Staging| {
         feed.written(staging.written());
         match staging.is(&expected) {
             true => feed.right(expected),
             false => feed.give_up(),
         }
-        let complete = staging.complete(&expected)?;
-        if complete.is_none() {
+    };
+    let then = move |complete: Result<Option<Complete>, VolumeError>| {
+        if let Ok(None) = &complete {
             volume.drop_part(&part);
         }
-        Ok(complete)
+        complete
     };
-    let complete = depot.run(job).await?.map_err(|error| refuse(depot, &error))?;
-    complete.ok_or_else(wrong_hash)
+    let complete = if staging.is_held() {
+        append(&mut staging, rest).map_err(|error| refuse(depot, &error))?;
+        tell(&staging);
+        depot.done(staging.complete_soon(expected, then)).await
+    } else {
+        let complete = move || {
+            append(&mut staging, rest)?;
+            tell(&staging);
+            staging.complete(&expected)
+        };
+        depot.run(move || then(complete())).await
+    };
+    complete?.map_err(|error| refuse(depot, &error))?.ok_or_else(wrong_hash)
 }
 
 /// Keeps what has come, to be resumed.

@@ -1,7 +1,8 @@
 //! Where blocking work (disk, hashing) runs: on a pool of threads in production, inline in a
 //! simulation, so that one seed gives one order of events.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -32,14 +33,104 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
+    let (job, take) = told(|()| work());
+    blocking.start(Box::new(move || job(())));
+    take
+}
+
+/// `work` as something to be called later, and who gets its result.
+pub fn told<A, T>(
+    work: impl FnOnce(A) -> T + Send + 'static,
+) -> (impl FnOnce(A) + Send + 'static, oneshot::Receiver<T>)
+where
+    T: Send + 'static,
+{
     let (give, take) = oneshot::channel();
     let span = tracing::Span::current();
-    blocking.start(Box::new(move || {
-        let result = span.in_scope(work);
+    let job = move |argument| {
+        let result = span.in_scope(|| work(argument));
         // Nobody waits any more: the work itself is done, its result has no reader.
         drop(give.send(result));
-    }));
-    take
+    };
+    (job, take)
+}
+
+/// Gathers small pieces of work that come at the same time, so that one job does them all: to hand a
+/// piece over to another thread costs more than to do it.
+pub struct Gathered<P> {
+    blocking: Arc<dyn Blocking>,
+    work: Box<dyn Fn(Vec<P>) + Send + Sync>,
+    state: Mutex<Gathering<P>>,
+}
+
+struct Gathering<P> {
+    waiting: Vec<P>,
+    /// How many more jobs may run.
+    jobs: usize,
+}
+
+impl<P: Send + 'static> Gathered<P> {
+    /// At most so many `jobs` run at a time. Each hands `work` whatever waits, until nothing does.
+    pub fn new(
+        blocking: &Arc<dyn Blocking>,
+        jobs: usize,
+        work: impl Fn(Vec<P>) + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let state = Mutex::new(Gathering { waiting: Vec::new(), jobs });
+        Arc::new(Gathered { blocking: Arc::clone(blocking), work: Box::new(work), state })
+    }
+
+    /// Has one of the jobs do this.
+    pub fn add(self: &Arc<Self>, piece: P) {
+        let mut state = self.state();
+        state.waiting.push(piece);
+        self.begin(state);
+    }
+
+    /// Begins one more job where it may run and has something to do.
+    fn begin(self: &Arc<Self>, mut state: MutexGuard<'_, Gathering<P>>) {
+        if state.jobs == 0 || state.waiting.is_empty() {
+            return;
+        }
+        state.jobs -= 1;
+        drop(state);
+        let turn = Turn(Arc::clone(self));
+        self.blocking.start(Box::new(move || turn.run()));
+    }
+
+    fn state(&self) -> MutexGuard<'_, Gathering<P>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<P> fmt::Debug for Gathered<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gathered").finish_non_exhaustive()
+    }
+}
+
+/// The right to run a job, given back whatever becomes of it.
+struct Turn<P: Send + 'static>(Arc<Gathered<P>>);
+
+impl<P: Send + 'static> Turn<P> {
+    fn run(self) {
+        loop {
+            let pieces = std::mem::take(&mut self.0.state().waiting);
+            if pieces.is_empty() {
+                return;
+            }
+            (self.0.work)(pieces);
+        }
+    }
+}
+
+impl<P: Send + 'static> Drop for Turn<P> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.jobs += 1;
+        // Somebody may have come behind the last look.
+        self.0.begin(state);
+    }
 }
 
 /// Tokio's pool of blocking threads.

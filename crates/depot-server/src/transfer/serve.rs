@@ -133,6 +133,11 @@ impl TransferService {
             return Err(No::WrongHash);
         }
         let mut staging = self.stage(payload.len() as u64).await?;
+        if staging.is_held() {
+            staging.append(&payload).map_err(|error| not_stored(&error))?;
+            let sealed = staging.seal_soon(digest, sealing).await;
+            return sealed.map_err(|_| fault(&blocking::Lost))?;
+        }
         let seal = move || staging.append(&payload).and_then(|()| staging.seal(&digest));
         self.run(seal).await.and_then(sealing)
     }

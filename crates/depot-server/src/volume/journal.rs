@@ -147,23 +147,24 @@ impl Journal {
         }))
     }
 
-    /// Makes a payload durable, together with all that wait. `None`: there is no room for it, and it
-    /// is to be synced by itself.
+    /// Makes payloads durable, together with all that wait. `None`: there is no room for them, and
+    /// each is to be synced by itself.
     ///
     /// # Errors
-    /// Nothing is known of it.
+    /// Nothing is known of them.
     pub(super) fn append(
         self: &Arc<Self>,
-        digest: Digest,
-        payload: Vec<u8>,
-    ) -> io::Result<Option<Unfiled>> {
+        payloads: Vec<(Digest, Vec<u8>)>,
+    ) -> io::Result<Option<Vec<Unfiled>>> {
         let mut state = self.state();
-        state.waiting.push((digest, payload));
+        let count = payloads.len();
+        state.waiting.extend(payloads);
         let batch = Arc::clone(&state.next);
         loop {
             match batch.outcome.get() {
                 Some(Outcome::Written(slot)) => {
-                    return Ok(Some(Unfiled { journal: Arc::clone(self), slot: *slot }));
+                    let unfiled = |_| Unfiled { journal: Arc::clone(self), slot: *slot };
+                    return Ok(Some((0..count).map(unfiled).collect()));
                 }
                 Some(Outcome::NoRoom) => return Ok(None),
                 Some(Outcome::Failed(_, Some(code))) => {

@@ -15,6 +15,7 @@
 //! and goes back to being a part where there are too few.
 
 mod part;
+pub(super) mod together;
 
 use std::cell::Cell;
 use std::io;
@@ -194,6 +195,12 @@ impl Staging {
         self.written == self.announced && self.digest() == *expected
     }
 
+    /// Whether all of it waits in memory, so far: a small payload, for which `seal_soon` and
+    /// `complete_soon` need no thread of their own.
+    pub fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
     /// Steps 3 to 6: makes the payload durable if it is the announced one.
     pub fn seal(self, expected: &Digest) -> Result<Seal, VolumeError> {
         match self.complete(expected)? {
@@ -203,23 +210,45 @@ impl Staging {
     }
 
     /// Steps 3 and 4, the sync of the file. `None`: it is not the payload with this hash, and gone.
-    pub fn complete(mut self, expected: &Digest) -> Result<Option<Complete>, VolumeError> {
+    pub fn complete(self, expected: &Digest) -> Result<Option<Complete>, VolumeError> {
+        let Some(staging) = self.checked(expected)? else { return Ok(None) };
+        if let (Some(journal), Some(payload)) = (&staging.volume.journal, &staging.held) {
+            let appended = journal.append(vec![(*expected, payload.clone())]);
+            if let Some(unfiled) = appended.map_err(|error| staging.unjournalled(error))? {
+                return staging.filed(*expected, unfiled.into_iter().next()).map(Some);
+            }
+        }
+        staging.synced(*expected).map(Some)
+    }
+
+    /// Step 3, the comparison.
+    fn checked(mut self, expected: &Digest) -> Result<Option<Self>, VolumeError> {
         if !self.is(expected) {
             self.forget_record();
             return Ok(None);
         }
-        let held = self.write_tail(expected)?;
         self.volume.check_writable()?;
-        if let (Some(journal), Some(payload)) = (&self.volume.journal, held) {
-            let appended = journal.append(*expected, payload);
-            self.unfiled =
-                appended.map_err(|error| self.failed("write a payload into the journal", error))?;
-        }
-        if self.unfiled.is_none() {
-            let synced = self.sync_shared(|| self.file().sync());
-            synced.map_err(|error| self.failed("sync a payload", error))?;
-        }
-        Ok(Some(Complete { staging: self, digest: *expected }))
+        Ok(Some(self))
+    }
+
+    /// A payload that is durable by the journal: now it gets its file too.
+    fn filed(mut self, digest: Digest, unfiled: Option<Unfiled>) -> Result<Complete, VolumeError> {
+        self.write_tail(&digest)?;
+        self.unfiled = unfiled;
+        Ok(Complete { staging: self, digest })
+    }
+
+    /// A payload that the journal has no room for.
+    fn synced(mut self, digest: Digest) -> Result<Complete, VolumeError> {
+        self.write_tail(&digest)?;
+        self.volume.check_writable()?;
+        let synced = self.sync_shared(|| self.file().sync());
+        synced.map_err(|error| self.failed("sync a payload", error))?;
+        Ok(Complete { staging: self, digest })
+    }
+
+    fn unjournalled(&self, error: io::Error) -> VolumeError {
+        self.failed("write a payload into the journal", error)
     }
 
     fn add_checksums(&mut self, mut bytes: &[u8]) {
@@ -269,12 +298,10 @@ impl Staging {
         Ok(())
     }
 
-    /// The last checksums and the footer, in one write; all of a payload that is held, which it
-    /// returns.
-    fn write_tail(&mut self, digest: &Digest) -> Result<Option<Vec<u8>>, VolumeError> {
+    /// The last checksums and the footer, in one write, behind all of a payload that is held.
+    fn write_tail(&mut self, digest: &Digest) -> Result<(), VolumeError> {
         if let Some(held) = self.held.take() {
-            self.make_file(&layout::small_blob(digest, held.clone()))?;
-            return Ok(Some(held));
+            return self.make_file(&layout::small_blob(digest, held));
         }
         let mut tail = Vec::new();
         let mut at = layout::footer_offset(self.written);
@@ -285,7 +312,7 @@ impl Staging {
         tail.extend_from_slice(&layout::encode_footer(digest, self.written));
         self.write(&tail, at)?;
         if self.recorded.is_none() {
-            return Ok(None);
+            return Ok(());
         }
         // A resumed part may have had more in its file than its record knew.
         let size = layout::file_size(self.written);
@@ -295,7 +322,7 @@ impl Staging {
             let cut = self.file().set_size(size);
             cut.map_err(|error| self.failed("cut a staged file", error))?;
         }
-        Ok(None)
+        Ok(())
     }
 
     fn reserve(&mut self, len: u64) -> Result<(), VolumeError> {
@@ -407,6 +434,11 @@ impl Complete {
     /// The payload's hash.
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// Whether its name, too, is durable by the journal already: to give it one is quickly done.
+    pub fn is_quick(&self) -> bool {
+        self.staging.unfiled.is_some()
     }
 }
 
