@@ -27,6 +27,8 @@ const MAGIC: &[u8; 8] = b"depotlog";
 const HEADER: usize = 40;
 const CRC: usize = 8;
 const BLOCK: usize = 4096;
+/// A file that has no room for a record grows by so much, in bytes.
+const GROWS_BY: u64 = 256 * 1024;
 
 /// The journal of an open catalogue.
 #[derive(Debug)]
@@ -74,11 +76,16 @@ impl LogJournal {
     }
 
     /// Makes a record durable. After an error nothing is known of it, and the journal can't be used.
-    pub(super) fn write(&mut self, record: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(record, self.end)?;
+    pub(super) fn write(&mut self, mut record: Vec<u8>) -> io::Result<()> {
+        let end = self.end + record.len() as u64;
+        if end > self.file.size()? {
+            // With room for those that follow: a sync of a file that has grown costs more.
+            record.resize((end.next_multiple_of(GROWS_BY) - self.end) as usize, 0);
+        }
+        self.file.write_all_at(&record, self.end)?;
         self.file.sync()?;
         self.number += 1;
-        self.end += record.len() as u64;
+        self.end = end;
         Ok(())
     }
 }

@@ -114,8 +114,7 @@ impl Store {
                 .commit(journal, |transaction| Tables::open(transaction)?.append_log(entries));
         };
         self.write_soon(|tables| tables.append_log(entries))?;
-        let written =
-            journal.write(&record).map_err(|error| redb::StorageError::from(error).into());
+        let written = journal.write(record).map_err(|error| redb::StorageError::from(error).into());
         self.transactions.fetch_add(1, Ordering::SeqCst);
         written.inspect_err(|error| self.fail(error))
     }

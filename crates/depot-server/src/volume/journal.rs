@@ -29,6 +29,8 @@ pub(super) use restore::restore;
 
 /// How many files it has: while some are retired, others are written.
 const SLOTS: usize = 8;
+/// A file that has no room for a batch grows by so much, in bytes.
+const GROWS_BY: u64 = 1024 * 1024;
 
 /// The journal of one volume.
 pub(super) struct Journal {
@@ -208,12 +210,13 @@ impl Journal {
             let Slot { file, end: at, mark, .. } = &state.slots[slot];
             let (file, at, bytes) = (file.clone(), *at, format::encode(*at == 0, mark, &payloads));
             drop(state);
-            let written = self.write(slot, file, at, &bytes);
+            let length = bytes.len() as u64;
+            let written = self.write(slot, file, at, bytes);
             state = self.state();
             let outcome = match written {
                 Ok(file) => {
                     state.slots[slot].file = Some(file);
-                    state.slots[slot].end += bytes.len() as u64;
+                    state.slots[slot].end += length;
                     if state.slots[slot].end >= self.full {
                         state.leave_active();
                     }
@@ -240,13 +243,19 @@ impl Journal {
         slot: usize,
         file: Option<Arc<dyn DiskFile>>,
         at: u64,
-        bytes: &[u8],
+        mut bytes: Vec<u8>,
     ) -> Result<Arc<dyn DiskFile>, Failed> {
         let file = match file {
             Some(file) => file,
             None => Arc::from(self.open(slot).map_err(Failed::Write)?),
         };
-        file.write_all_at(bytes, at).map_err(Failed::Write)?;
+        let ahead = at + bytes.len() as u64 > file.size().map_err(Failed::Write)?;
+        if ahead {
+            // With room for those that follow: a sync of a file that has grown costs more.
+            let end = (at + bytes.len() as u64).next_multiple_of(GROWS_BY);
+            bytes.resize((end - at) as usize, 0);
+        }
+        file.write_all_at(&bytes, at).map_err(Failed::Write)?;
         file.sync().map_err(Failed::Sync)?;
         Ok(file)
     }
