@@ -17,7 +17,7 @@ use crate::config::{Ack, DepositSettings};
 use crate::custody::Custody;
 use crate::lingering::Lingering;
 use crate::seams::Seams;
-use crate::seams::blocking::{self, Gathered};
+use crate::seams::blocking::{self, Short};
 use crate::tasks::Tasks;
 use crate::transfer::Courier;
 use crate::turns::Turns;
@@ -46,7 +46,7 @@ pub struct Depot {
     /// Catalogue and volume.
     pub custody: Arc<Custody>,
     /// What is soon looked up in the catalogue.
-    pub short: Arc<Gathered<Box<dyn FnOnce() + Send>>>,
+    pub short: Arc<Short>,
     /// Limits of deposits.
     pub settings: DepositSettings,
     /// How many copies a deposit waits for.
@@ -99,9 +99,9 @@ impl Depot {
         ask: impl FnOnce(&View) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let view = self.view().await?;
-        let (ask, told) = blocking::told(move |()| ask(&view));
-        self.short.add(Box::new(move || ask(())));
-        self.done(told).await?.map_err(|error| self.unreadable(&error))
+        self.done(self.short.start(move || ask(&view)))
+            .await?
+            .map_err(|error| self.unreadable(&error))
     }
 
     /// The servers that come next for a copy of a file of this size, best first: those that are up

@@ -21,12 +21,12 @@ use depot_server::cluster::{Door, Keys, LinkIdentity, Links, Serve, Service, Sta
 use depot_server::config::{Ack, Settings, VolumeSettings};
 use depot_server::custody::Custody;
 use depot_server::deposit::{self, DepositError, Interrupted, Payload};
-use depot_server::depot::{Depot, STRAGGLERS};
+use depot_server::depot::{Depot, READERS, STRAGGLERS};
 use depot_server::home::{self, Found};
 use depot_server::lingering::Lingering;
 use depot_server::recover;
 use depot_server::repair::heal::Healer;
-use depot_server::seams::{Network, Seams};
+use depot_server::seams::{Network, Seams, blocking};
 use depot_server::tasks::Tasks;
 use depot_server::transfer::{Arrivals, Courier, Transfer, TransferService};
 use depot_server::turns::Turns;
@@ -126,6 +126,7 @@ impl Site {
         let listener = network.bind(address(me)).await.unwrap();
         tasks.spawn(listen(listener, door, tasks.clone()));
         let depot = Depot {
+            short: blocking::short(&seams.blocking, READERS),
             seams,
             custody,
             settings: Settings::alone(0, "/".into()).deposit,

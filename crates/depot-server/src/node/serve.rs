@@ -20,7 +20,6 @@ use crate::home::Found;
 use crate::lingering::Lingering;
 use crate::repair::scrub::Scrubber;
 use crate::repair::{self, Repair, housekeeping, lost, reconcile, sweep};
-use crate::seams::blocking::Gathered;
 use crate::seams::network::Listener;
 use crate::seams::{Disk, Seams, blocking};
 use crate::session::Shared;
@@ -201,13 +200,7 @@ impl Site {
     fn depot(&self, courier: Courier) -> Depot {
         Depot {
             seams: courier.seams.clone(),
-            short: Gathered::new(
-                &courier.seams.blocking,
-                READERS,
-                |asked: Vec<Box<dyn FnOnce() + Send>>| {
-                    asked.into_iter().for_each(|ask| ask());
-                },
-            ),
+            short: blocking::short(&courier.seams.blocking, READERS),
             custody: Arc::clone(&courier.custody),
             buffers: courier.buffers.clone(),
             turns: Turns::new(self.settings.limits.transfers_per_client),

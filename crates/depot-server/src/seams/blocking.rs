@@ -109,6 +109,29 @@ impl<P> fmt::Debug for Gathered<P> {
     }
 }
 
+/// Work that takes a moment.
+pub type Short = Gathered<Box<dyn FnOnce() + Send>>;
+
+/// Gathers work that takes a moment, to be done in at most so many jobs at a time.
+pub fn short(blocking: &Arc<dyn Blocking>, jobs: usize) -> Arc<Short> {
+    Gathered::new(blocking, jobs, |pieces: Vec<Box<dyn FnOnce() + Send>>| {
+        pieces.into_iter().for_each(|work| work());
+    })
+}
+
+impl Short {
+    /// Starts `work`; the receiver gets its result.
+    pub fn start<T, F>(self: &Arc<Self>, work: F) -> oneshot::Receiver<T>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let (job, take) = told(|()| work());
+        self.add(Box::new(move || job(())));
+        take
+    }
+}
+
 /// The right to run a job, given back whatever becomes of it.
 struct Turn<P: Send + 'static>(Arc<Gathered<P>>);
 
