@@ -11,6 +11,7 @@ use std::sync::Arc;
 use depot_protocol::Digest;
 use depot_server::config::VolumeSettings;
 use depot_server::seams::Seams;
+use depot_server::seams::blocking::Blocking;
 use depot_server::seams::system_disk::SystemDisk;
 use depot_server::volume::layout::{self, CHUNK, SEGMENT};
 use depot_server::volume::{BlobError, PartKey, Seal, Sealed, Verdict, Volume};
@@ -34,6 +35,7 @@ impl Bench {
 
     /// The same folder after a restart.
     fn restarted(self) -> Self {
+        self.volume.close();
         drop(self.volume);
         let volume = open(&self.folder);
         Bench { folder: self.folder, volume }
@@ -75,7 +77,17 @@ impl Bench {
 fn open(folder: &tempfile::TempDir) -> Arc<Volume> {
     let disk = Arc::new(SystemDisk::open(folder.path()).unwrap());
     let settings = VolumeSettings { reserve: 0, reserve_percent: 0, ..VolumeSettings::default() };
-    Arc::new(Volume::open(disk, &Seams::system(), settings).unwrap())
+    let seams = Seams { blocking: Arc::new(Inline), ..Seams::system() };
+    Arc::new(Volume::open(disk, &seams, settings).unwrap())
+}
+
+/// These tests have no threads to hand work over to.
+struct Inline;
+
+impl Blocking for Inline {
+    fn start(&self, job: Box<dyn FnOnce() + Send>) {
+        job();
+    }
 }
 
 fn digest(bytes: &[u8]) -> Digest {

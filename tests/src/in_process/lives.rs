@@ -9,7 +9,12 @@ use crate::twins::memory_disk::MemoryDisk;
 
 /// Small steps between checkpoints, so that the workload makes some.
 fn site(seed: u64) -> Site {
-    Site::new(seed).with(|settings| settings.deposit.checkpoint = 64 * 1024)
+    Site::new(seed).with(|settings| {
+        settings.deposit.checkpoint = 64 * 1024;
+        // So small that they are full again and again.
+        settings.volume.journal = 64 * 1024;
+        settings.catalogue.journal = 16 * 1024;
+    })
 }
 
 /// Founds a depot, or comes back to one, does the workload and stops, unless the power fails

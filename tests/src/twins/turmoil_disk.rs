@@ -186,8 +186,10 @@ impl Disk for TurmoilDisk {
         }
     }
 
+    /// The simulation forgets what is renamed before it was synced, so that a later sync of everything
+    /// can't speak for it.
     fn tells_all(&self) -> bool {
-        true
+        false
     }
 
     fn sync_all(&self) -> io::Result<()> {

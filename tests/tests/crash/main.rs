@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+mod journal;
 mod shared;
 mod sweep;
 mod teeth;

@@ -40,11 +40,15 @@ fn stays_down(start: Result<Server, StartError>) -> String {
 fn row_80_a_catalogue_that_cannot_be_written_ends_the_server_and_loses_nothing() {
     let founded = MemoryDisk::new();
     found(&founded);
-    for (op, nth) in [(Op::Write, 1), (Op::Write, 3), (Op::Sync, 1), (Op::Sync, 2)] {
+    // Into the log's journal, which takes one write and one sync, or into the tables.
+    let journal = [(Op::Write, 1, 1 << 20), (Op::Sync, 1, 1 << 20)];
+    let tables = [(Op::Write, 1, 0), (Op::Write, 3, 0), (Op::Sync, 1, 0), (Op::Sync, 2, 0)];
+    for (op, nth, room) in journal.into_iter().chain(tables) {
         for lost in [CrashMode::DropAll, CrashMode::KeepAll, CrashMode::Random(nth)] {
             let (disk, mut ledger) = (founded.copy(), Ledger::default());
             life(async {
-                let server = Site::new(1).start(&disk).await.unwrap();
+                let site = Site::new(1).with(|settings| settings.catalogue.journal = room);
+                let server = site.start(&disk).await.unwrap();
                 deposit(&server, &mut ledger, "antes").await;
                 let fault = Fault::at(nth, Errno::EIO).of(op);
                 meets(&server, &disk, fault, &mut ledger).await;

@@ -29,11 +29,16 @@ fn payload_syncs(disk: &MemoryDisk, since: usize) -> usize {
     disk.operations()[since..].iter().filter(|o| o.op == Op::Sync && is_sync(&o.path)).count()
 }
 
-/// What a fault of `op` beneath `folder` does, of which `syncs` syncs of the payload are made.
-fn a_deposit_meets(op: Op, folder: &str, syncs: usize) {
+/// What a fault of `op` beneath `folder` does, of which `syncs` syncs of the payload's file are made:
+/// one where there is no journal.
+fn a_deposit_meets(op: Op, folder: &str, syncs: usize, journal: Journal) {
     let (disk, mut ledger) = (founded(), Ledger::default());
     life(async {
-        let server = Site::new(1).start(&disk).await.unwrap();
+        let site = Site::new(1).with(|settings| match journal {
+            Journal::InUse => {}
+            Journal::None => settings.volume.journal = 0,
+        });
+        let server = site.start(&disk).await.unwrap();
         let mut client = server.connect().await;
         assert!(client.deposit(ID, "antes", b"here before").await.is_done());
         ledger.settle("antes", Some(b"here before".as_slice().into()));
@@ -62,29 +67,40 @@ fn a_deposit_meets(op: Op, folder: &str, syncs: usize) {
     });
 }
 
+#[derive(Clone, Copy)]
+enum Journal {
+    InUse,
+    None,
+}
+
 #[test]
 fn row_79_a_payload_that_cannot_be_written() {
-    a_deposit_meets(Op::Write, "volume/staging", 0);
+    a_deposit_meets(Op::Write, "volume/staging", 0, Journal::None);
+    a_deposit_meets(Op::Write, "volume/staging", 0, Journal::InUse);
+    a_deposit_meets(Op::Write, "volume/journal", 0, Journal::InUse);
 }
 
 #[test]
 fn row_79_a_payload_that_cannot_be_synced() {
-    a_deposit_meets(Op::Sync, "volume/staging", 1);
+    a_deposit_meets(Op::Sync, "volume/staging", 1, Journal::None);
+    a_deposit_meets(Op::Sync, "volume/journal", 0, Journal::InUse);
 }
 
 #[test]
 fn row_79_a_payload_that_cannot_be_closed() {
-    a_deposit_meets(Op::Close, "volume/staging", 1);
+    a_deposit_meets(Op::Close, "volume/staging", 1, Journal::None);
+    a_deposit_meets(Op::Close, "volume/staging", 0, Journal::InUse);
 }
 
 #[test]
 fn row_79_a_payload_that_cannot_be_renamed() {
-    a_deposit_meets(Op::Rename, "volume/staging", 1);
+    a_deposit_meets(Op::Rename, "volume/staging", 1, Journal::None);
+    a_deposit_meets(Op::Rename, "volume/staging", 0, Journal::InUse);
 }
 
 #[test]
 fn row_79_a_folder_of_blobs_that_cannot_be_synced() {
-    a_deposit_meets(Op::SyncDir, "volume/blobs", 1);
+    a_deposit_meets(Op::SyncDir, "volume/blobs", 1, Journal::None);
 }
 
 #[test]
@@ -94,7 +110,7 @@ fn row_79_a_scrub_that_passes_makes_the_volume_writable_by_itself() {
         let server = Site::new(1).start(&disk).await.unwrap();
         let mut client = server.connect().await;
         settle().await;
-        disk.inject(Fault::at(1, Errno::EIO).of(Op::Sync).under("volume/staging"));
+        disk.inject(Fault::at(1, Errno::EIO).of(Op::Sync).under("volume"));
         assert_eq!(client.deposit(ID, "a", b"bytes").await.error(), Some("interno"));
         settle().await;
         assert!(client.deposit(ID, "a", b"bytes").await.is_done());
@@ -110,7 +126,7 @@ fn row_79_a_suspect_volume_is_suspect_after_a_restart_too() {
         let mut client = server.connect().await;
         assert!(client.deposit(ID, "antes", b"here before").await.is_done());
         fail_scrubs(&disk);
-        disk.inject(Fault::at(1, Errno::EIO).of(Op::Sync).under("volume/staging"));
+        disk.inject(Fault::at(1, Errno::EIO).of(Op::Sync).under("volume"));
         assert_eq!(client.deposit(ID, "a", b"bytes").await.error(), Some("interno"));
     });
     let disk = disk.kill();
@@ -137,7 +153,7 @@ fn row_79_a_scrub_that_finds_a_bad_copy_does_not_pass_and_the_next_one_does() {
         assert!(client.deposit(ID, "podre", b"rots").await.is_done());
         settle().await;
         assert!(disk.flip(format!("volume/blobs/{}/{rotten}", &rotten[..2]), 1, 0).unwrap());
-        disk.inject(Fault::at(1, Errno::EIO).of(Op::Sync).under("volume/staging"));
+        disk.inject(Fault::at(1, Errno::EIO).of(Op::Sync).under("volume"));
         assert_eq!(client.deposit(ID, "a", b"bytes").await.error(), Some("interno"));
         settle().await;
         assert_eq!(files_in(&disk, "volume/quarantine").len(), 1);

@@ -78,11 +78,16 @@ impl MemDisk {
     /// A disk that holds one file, whole and synced.
     pub(crate) fn with(path: &Path, bytes: Vec<u8>) -> Self {
         let disk = MemDisk::default();
+        disk.put(path, bytes);
+        disk
+    }
+
+    /// Puts a file on it, whole and synced.
+    pub(crate) fn put(&self, path: &Path, bytes: Vec<u8>) {
         let content = Content { durable: bytes.clone(), live: bytes, since_sync: vec![] };
         let file = Arc::new(Mutex::new(content));
-        disk.state().files.insert(path.into(), file.clone());
-        disk.state().durable_names.insert(path.into(), file);
-        disk
+        self.state().files.insert(path.into(), file.clone());
+        self.state().durable_names.insert(path.into(), file);
     }
 
     /// A file's bytes as they are now.

@@ -14,7 +14,9 @@ use crate::world::{CHECKED, World, client, digest, found, founding, put, remove}
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
-const UNCACHED: StoreSettings = StoreSettings { cache: 0, ..CHECKED };
+/// The log's journal takes one or two records between two durable transactions of the tables.
+const SMALL: StoreSettings = StoreSettings { journal: 8 << 10, ..CHECKED };
+const UNCACHED: StoreSettings = StoreSettings { cache: 0, ..SMALL };
 /// Changes proposed at once, which share a transaction.
 const AT_ONCE: usize = 3;
 const ROUNDS: usize = 5;
@@ -149,12 +151,12 @@ async fn sweep_of_faults(fault: fn(u64) -> Fault, errno: i32, settings: StoreSet
 
 #[tokio::test(start_paused = true)]
 async fn an_io_error_at_any_call_ends_it_and_loses_nothing() {
-    sweep_of_faults(Fault::Once, EIO, CHECKED).await;
+    sweep_of_faults(Fault::Once, EIO, SMALL).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_disk_that_fails_for_good_ends_it_and_loses_nothing() {
-    sweep_of_faults(Fault::From, EIO, CHECKED).await;
+    sweep_of_faults(Fault::From, EIO, SMALL).await;
 }
 
 /// Without room in its cache redb writes pages long before a commit, and takes it lightly if that
@@ -166,7 +168,7 @@ async fn an_io_error_before_the_commit_ends_it_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_disk_ends_it_and_loses_nothing() {
-    sweep_of_faults(Fault::Once, ENOSPC, CHECKED).await;
+    sweep_of_faults(Fault::Once, ENOSPC, SMALL).await;
 }
 
 #[tokio::test(start_paused = true)]

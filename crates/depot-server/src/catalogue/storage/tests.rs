@@ -188,7 +188,6 @@ async fn pitfall_4_only_the_log_and_the_vote_cost_a_sync() {
     log.purge(log_id(0)).await.unwrap();
     drop(machine.get_current_snapshot().await.unwrap().unwrap());
     assert_eq!(transactions(&log), before + 2);
-    // The next one carries what was applied.
     append(&mut log, 2..3).await;
     drop((log, machine));
     let (mut log, mut machine) = open(&disk);
@@ -197,6 +196,66 @@ async fn pitfall_4_only_the_log_and_the_vote_cost_a_sync() {
     assert_eq!(log.read_vote().await.unwrap(), Some(Vote::new(1, 9)));
     let state = log.get_log_state().await.unwrap();
     assert_eq!((state.last_purged_log_id, state.last_log_id), (Some(log_id(0)), Some(log_id(2))));
+}
+
+/// A folder as a server that is killed now leaves it.
+fn killed(folder: &TempDir) -> (TempDir, SystemDisk) {
+    let copy = tempfile::tempdir().unwrap();
+    let disk = SystemDisk::open(copy.path()).unwrap();
+    disk.create_dir("catalogue".as_ref()).unwrap();
+    for file in std::fs::read_dir(folder.path().join("catalogue")).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.path().join("catalogue").join(file.file_name())).unwrap();
+    }
+    (copy, disk)
+}
+
+/// Everything that can be asked of a log.
+async fn whole(log: &mut Log) -> (LogState<Types>, Option<Vote>, Vec<LogId>) {
+    let entries = log.try_get_log_entries(0..u64::MAX).await.unwrap();
+    let state = log.get_log_state().await.unwrap();
+    (state, log.read_vote().await.unwrap(), entries.iter().map(|entry| entry.log_id).collect())
+}
+
+/// Appended, cut, appended otherwise, voted, purged, a journal's room full of it: whenever the server
+/// is killed, all of it is there, and nothing of what was cut.
+#[tokio::test]
+async fn a_killed_server_has_the_log_that_it_had() {
+    let (folder, disk) = founded();
+    let (mut log, _) = open(&disk);
+    let mut end = 0;
+    for round in 0..40_u64 {
+        let term = 1 + round / 7;
+        let of = |index| Entry {
+            log_id: LogId::new(CommittedLeaderId::new(term, 9), index),
+            payload: EntryPayload::Blank,
+        };
+        match round % 7 {
+            3 => log.save_vote(&Vote::new(term, 9)).await.unwrap(),
+            5 => {
+                end -= 2;
+                log.truncate(of(end).log_id).await.unwrap();
+            }
+            6 if round > 20 => {
+                let first = log.try_get_log_entries(0..u64::MAX).await.unwrap()[0].log_id;
+                log.purge(first).await.unwrap();
+            }
+            _ => {
+                let more = end..end + 1 + round % 3;
+                end = more.end;
+                log.blocking_append(more.map(of)).await.unwrap();
+            }
+        }
+        let (_copy, disk) = killed(&folder);
+        // What was purged is in the tables, and comes back as long as they are not durable.
+        let (mut after, _) = open(&disk);
+        let (now, then) = (whole(&mut log).await, whole(&mut after).await);
+        assert_eq!((now.0.last_log_id, now.1), (then.0.last_log_id, then.1), "round {round}");
+        assert!(then.2.ends_with(&now.2), "round {round}: {now:?}, {then:?}");
+        // And a second time, after a start that died at once.
+        let (_copy, disk) = killed(&_copy);
+        assert_eq!(whole(&mut open(&disk).0).await.2, then.2);
+    }
 }
 
 #[tokio::test]
