@@ -230,8 +230,7 @@ fn open_journal(
 ) -> Result<(LogJournal, Vec<Entry>), StoreError> {
     let file = match (disk.open(journal(), OpenMode::Write), epoch) {
         (Err(error), None) if error.kind() == io::ErrorKind::NotFound => {
-            let file = disk.open(journal(), OpenMode::CreateNew);
-            file.and_then(|file| disk.sync_dir(folder()).map(|()| file))
+            disk.open(journal(), OpenMode::CreateNew)
         }
         (Err(error), Some(_)) if error.kind() == io::ErrorKind::NotFound => {
             return Err(Corrupt::new("catalogue/journal is missing").into());
@@ -241,7 +240,8 @@ fn open_journal(
     let file = file.map_err(redb::StorageError::from)?;
     if epoch.is_none() {
         // Whatever it has belongs to another catalogue.
-        file.set_size(0).and_then(|()| file.sync()).map_err(redb::StorageError::from)?;
+        let empty = file.set_size(0).and_then(|()| file.sync());
+        empty.and_then(|()| disk.sync_dir(folder())).map_err(redb::StorageError::from)?;
     }
     let late = epoch.map_or(Ok(Vec::new()), |epoch| log_journal::entries(&*file, epoch))?;
     Ok((LogJournal::new(file, room, epoch.unwrap_or_default()), late))

@@ -261,14 +261,15 @@ impl Journal {
     }
 
     fn open(&self, slot: usize) -> io::Result<Box<dyn DiskFile>> {
-        match self.disk.open(&layout::journal_file(slot), OpenMode::Write) {
+        let file = match self.disk.open(&layout::journal_file(slot), OpenMode::Write) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let file = self.disk.open(&layout::journal_file(slot), OpenMode::CreateNew)?;
-                self.disk.sync_dir(&layout::journal())?;
-                Ok(file)
+                self.disk.open(&layout::journal_file(slot), OpenMode::CreateNew)?
             }
-            other => other,
-        }
+            other => other?,
+        };
+        // Whoever made it may have failed right here.
+        self.disk.sync_dir(&layout::journal())?;
+        Ok(file)
     }
 
     /// Starts to retire what is to be retired, unless that is under way.

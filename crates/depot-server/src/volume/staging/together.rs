@@ -15,7 +15,7 @@ use crate::seams::blocking::{self, Blocking, Gathered};
 /// What is to be done for a small payload.
 pub(in crate::volume) enum Step {
     /// Its bytes are to be made durable.
-    Complete(Staging, Digest, Then),
+    Complete(Box<Staging>, Digest, Then),
     /// Something short that needs no sync.
     Short(Box<dyn FnOnce() + Send>),
 }
@@ -42,7 +42,7 @@ impl Staging {
     ) -> oneshot::Receiver<T> {
         let (then, take) = blocking::told(then);
         let small = Arc::clone(&self.volume.small);
-        small.add(Step::Complete(self, expected, Box::new(then)));
+        small.add(Step::Complete(Box::new(self), expected, Box::new(then)));
         take
     }
 
