@@ -232,3 +232,42 @@ fn a_clean_end_leaves_nothing_to_restore() {
     }
     assert_eq!(missing(&without, &(0..40).collect::<Vec<_>>()), 0, "all have their files");
 }
+
+/// Payloads that wait for their copies elsewhere keep their place in it. Where all is taken, others are
+/// synced by themselves; when those that waited have their names, or have gone, there is room again.
+#[test]
+fn where_there_is_no_room_a_payload_is_synced_by_itself() {
+    let disk = disk();
+    let volume = open(&disk);
+    let complete = |number| {
+        let (bytes, digest) = payload(number);
+        let mut staging = volume.stage(bytes.len() as u64).unwrap();
+        staging.append(&bytes).unwrap();
+        staging.complete(&digest).unwrap().unwrap()
+    };
+    let synced_by_itself = |before: usize| {
+        let staged = |path: &std::path::Path| path.starts_with("volume/staging");
+        let synced = &disk.operations()[before..];
+        synced.iter().any(|done| done.op == Op::Sync && staged(&done.path))
+    };
+    let waiting = (0..100).map(complete).collect::<Vec<_>>();
+    let (in_it, beside) =
+        waiting.into_iter().partition::<Vec<_>, _>(|complete| complete.is_quick());
+    assert!(in_it.len() >= 8 && !beside.is_empty());
+    let before = disk.operations().len();
+    seal(&volume, 200).unwrap();
+    assert!(synced_by_itself(before));
+    let mut sealed = vec![200];
+    for (at, complete) in in_it.into_iter().enumerate() {
+        if at % 2 == 0 {
+            let digest = complete.seal().unwrap().digest();
+            sealed.extend((0..100).filter(|number| payload(*number).1 == digest));
+        }
+    }
+    drop(beside);
+    let before = disk.operations().len();
+    seal(&volume, 201).unwrap();
+    sealed.push(201);
+    assert!(!synced_by_itself(before), "there is room again");
+    assert_eq!(lost(&disk, &sealed), 0);
+}

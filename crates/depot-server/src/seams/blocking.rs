@@ -166,3 +166,6 @@ impl Blocking for ThreadPool {
         drop(tokio::task::spawn_blocking(job));
     }
 }
+
+#[cfg(test)]
+mod tests;
