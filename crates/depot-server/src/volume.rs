@@ -1,6 +1,6 @@
 //! One server's payloads on disk. The floors above speak of blobs, by hash and size, never of paths.
 //!
-//! A payload comes in through a [`Staging`] and becomes a [`Sealed`] blob: hash checked, synced
+//! A payload comes in through a [`Staging`] and becomes a [`Sealed`] blob: hash checked, made durable
 //! together with its name. That is the only way in, and `staging.rs` the one file that owns its
 //! order. It goes out through a [`Blob`], verified chunk by chunk before anybody sees a byte. It
 //! goes away only through the trash (`trash.rs`), on the word of the catalogue.
