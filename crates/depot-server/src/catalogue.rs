@@ -11,7 +11,7 @@
 //! writes it and gives up at the first fault.
 //!
 //! On that stands the consensus: [`consensus`] has its types and [`runtime`] its runtime, `storage`
-//! keeps its log and tables, [`snapshot`] brings a server that lags up to date, [`peers`] and
+//! keeps its log and tables (`recent` the log's end in memory), [`snapshot`] brings a server that lags up to date, [`peers`] and
 //! `messages` are how servers talk, `network` and `serve` the two ends of it; [`raft`] puts it
 //! together, with `propose` for changes, `read` for views, `quorum` for what can be reached and
 //! [`members`] for who belongs to it. [`events`] tells the server what it may let go of or shall get.
@@ -37,6 +37,7 @@ mod propose;
 mod quorum;
 pub mod raft;
 mod read;
+mod recent;
 pub mod record;
 mod rows;
 pub mod runtime;
@@ -94,6 +95,10 @@ pub trait Catalogue: Send + Sync {
     /// A snapshot that shows every change acknowledged before this was called, or, where no
     /// majority answers, the local one ([`View::freshness`]).
     async fn view(&self) -> Result<View, ReadError>;
+
+    /// What this server knows now, which may lag behind what others were told: enough for what a
+    /// command that follows is checked against.
+    fn local_view(&self) -> Result<View, ReadError>;
 
     /// Whether this server leads: it alone sees to what concerns all of them. Another may believe
     /// the same for a while; what they do meanwhile must be harmless twice.

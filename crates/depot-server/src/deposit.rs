@@ -186,10 +186,10 @@ async fn secure<'d>(
     Ok(Copied { sealed, fanout: Some(fanout), read, until })
 }
 
-/// What is there under this name now.
+/// What is there under this name, as far as this server knows: where it lags the commit says so.
 async fn read(depot: &Depot, key: &UploadKey) -> Result<Read, Refusal> {
     let (namespace, name) = (key.namespace, key.name.clone());
-    depot.ask(move |view| Read::of(view, &namespace, &name)).await
+    depot.look_up(depot.local_view()?, move |view| Read::of(view, &namespace, &name)).await
 }
 
 async fn seal<'d>(

@@ -30,7 +30,7 @@ use super::log_rows::Founders;
 use super::network::Network;
 use super::peers::Peers;
 use super::propose::{self, BATCH_MAX, Proposal};
-use super::quorum::{Metrics, PATIENCE, Quorum, leads};
+use super::quorum::{Metrics, PATIENCE, Quorum, is_alone, leads};
 use super::read::{self, WAITING_MAX, Waiting};
 use super::storage::{Log, Machine, Shared};
 use super::store::Store;
@@ -205,12 +205,19 @@ impl Catalogue for RaftCatalogue {
     }
 
     async fn view(&self) -> Result<View, ReadError> {
+        if self.inner.is_alone() {
+            return self.inner.store.view(Freshness::Linearizable);
+        }
         let (tell, told) = oneshot::channel();
         let freshness = match self.readers.send(tell).await {
             Ok(()) => told.await.unwrap_or(Freshness::Local),
             Err(_) => Freshness::Local, // the server is stopping
         };
         self.inner.store.view(freshness)
+    }
+
+    fn local_view(&self) -> Result<View, ReadError> {
+        self.inner.store.view(Freshness::Local)
     }
 
     fn leads(&self) -> bool {
@@ -349,6 +356,14 @@ impl Inner {
 
     pub(super) fn has_quorum(&self) -> bool {
         !self.store.is_down() && self.quorum.has(&self.raft.metrics().borrow())
+    }
+
+    /// Whether nobody else votes. Then a view needs no round: what was answered was applied here
+    /// before, and no other server can have answered anything.
+    fn is_alone(&self) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        leads(&metrics) && is_alone(&metrics)
     }
 
     /// Who leads, if it is another server.

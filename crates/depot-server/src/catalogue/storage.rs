@@ -11,7 +11,7 @@
 
 use std::fmt::Debug;
 use std::ops::RangeBounds;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use depot_protocol::ServerName;
 use openraft::storage::{LogFlushed, RaftLogStorage, RaftStateMachine};
@@ -28,6 +28,7 @@ use super::fault::StoreError;
 use super::log_rows::Progress;
 use super::log_tables;
 use super::machine;
+use super::recent::Recent;
 use super::record::Incarnation;
 use super::rows::Server;
 use super::snapshot::{self, SnapshotData};
@@ -46,6 +47,7 @@ pub(super) struct Shared {
     /// The last entry known to be committed, as long as it is not in the file: it goes there with
     /// what is applied next, for without a sync it would be no more durable alone.
     committed: Arc<Mutex<Option<LogId>>>,
+    recent: Arc<Mutex<Recent>>,
     /// Held as long as the store may be used: who waits for the tracker waits for this.
     _in_use: TaskTrackerToken,
 }
@@ -56,7 +58,8 @@ impl Shared {
         blocking: Arc<dyn Blocking>,
         in_use: TaskTrackerToken,
     ) -> Self {
-        Shared { store, blocking, committed: Arc::default(), _in_use: in_use }
+        let (committed, recent) = Default::default();
+        Shared { store, blocking, committed, recent, _in_use: in_use }
     }
 
     pub(super) async fn run<T: Send + 'static>(
@@ -70,6 +73,25 @@ impl Shared {
 
     fn pending(&self) -> Option<LogId> {
         *self.committed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Entries of the log, about `limit` bytes of them at most, out of memory or the file.
+    async fn entries<R>(&self, range: R, limit: usize) -> Result<Vec<Entry>, StorageError>
+    where
+        R: RangeBounds<u64> + Send + 'static,
+    {
+        let recent = self.recent().range(&range, limit).filter(|_| !self.store.is_down());
+        if let Some(entries) = recent {
+            return Ok(entries);
+        }
+        let read = move |store: &Store| {
+            store.read(|transaction| log_tables::entries(transaction, range, limit))
+        };
+        self.run(read).await.map_err(|error| reading(&error))
     }
 }
 
@@ -95,10 +117,7 @@ impl RaftLogReader<Types> for Log {
         RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {
         let range = (range.start_bound().cloned(), range.end_bound().cloned());
-        let read = move |store: &Store| {
-            store.read(|transaction| log_tables::entries(transaction, range, usize::MAX))
-        };
-        self.0.run(read).await.map_err(|error| reading(&error))
+        self.0.entries(range, usize::MAX).await
     }
 
     /// Some entries from `start` on, in one piece. Where the first ones were purged this is an
@@ -108,10 +127,7 @@ impl RaftLogReader<Types> for Log {
         start: u64,
         end: u64,
     ) -> Result<Vec<Entry>, StorageError> {
-        let read = move |store: &Store| {
-            store.read(|transaction| log_tables::entries(transaction, start..end, READ_MAX))
-        };
-        let entries = self.0.run(read).await.map_err(|error| reading(&error))?;
+        let entries = self.0.entries(start..end, READ_MAX).await?;
         match entries.first() {
             Some(first) if first.log_id.index == start => Ok(entries),
             _ => {
@@ -167,13 +183,15 @@ impl RaftLogStorage<Types> for Log {
         I::IntoIter: OptionalSend,
     {
         let entries: Vec<_> = entries.into_iter().collect();
-        let append = move |store: &Store| store.append(&entries);
-        self.0.run(append).await.map_err(|error| writing(&error))?;
+        let append = move |store: &Store| store.append(&entries).map(|()| entries);
+        let entries = self.0.run(append).await.map_err(|error| writing(&error))?;
+        self.0.recent().append(entries);
         flushed.log_io_completed(Ok(()));
         Ok(())
     }
 
     async fn truncate(&mut self, since: LogId) -> Result<(), StorageError> {
+        self.0.recent().truncate(since.index);
         let cut = move |store: &Store| store.write(|tables| tables.truncate_log(since.index));
         self.0.run(cut).await.map_err(|error| writing(&error))
     }
@@ -181,6 +199,7 @@ impl RaftLogStorage<Types> for Log {
     /// What is dropped is in the tables, and this transaction comes behind theirs: they are durable
     /// no later than it is.
     async fn purge(&mut self, upto: LogId) -> Result<(), StorageError> {
+        self.0.recent().purge(upto.index);
         let purge = move |store: &Store| store.write_soon(|tables| tables.purge_log(&upto));
         self.0.run(purge).await.map_err(|error| writing(&error))
     }

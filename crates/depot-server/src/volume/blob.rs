@@ -34,10 +34,17 @@ impl BlobError {
 /// trashed or quarantined.
 #[derive(Debug)]
 pub struct Blob {
-    file: Box<dyn DiskFile>,
     digest: Digest,
     size: u64,
-    checksums: Option<Checksums>,
+    source: Source,
+}
+
+/// Where its bytes come from.
+#[derive(Debug)]
+enum Source {
+    /// All of the file of one that has a single chunk: it was read with its footer.
+    Memory(Vec<u8>),
+    File(Box<dyn DiskFile>, Option<Checksums>),
 }
 
 /// The checksums of the segment read last.
@@ -80,10 +87,15 @@ impl Blob {
                 "its file is longer or shorter than its payload asks for",
             ));
         }
-        let mut footer = vec![0; BLOCK as usize];
-        read(&*file, &mut footer, layout::footer_offset(size))?;
-        layout::check_footer(&footer, &digest, size).map_err(BlobError::Corrupt)?;
-        Ok(Blob { file, digest, size, checksums: None })
+        let whole = size <= CHUNK;
+        let footer_at = layout::footer_offset(size);
+        let from = if whole { 0 } else { footer_at };
+        let mut bytes = vec![0; (layout::file_size(size) - from) as usize];
+        read(&*file, &mut bytes, from)?;
+        let footer = &bytes[(footer_at - from) as usize..];
+        layout::check_footer(footer, &digest, size).map_err(BlobError::Corrupt)?;
+        let source = if whole { Source::Memory(bytes) } else { Source::File(file, None) };
+        Ok(Blob { digest, size, source })
     }
 
     /// Its hash.
@@ -102,6 +114,15 @@ impl Blob {
         if offset >= self.size {
             return Ok(Bytes::new());
         }
+        let (file, checksums) = match &mut self.source {
+            Source::Memory(file) => {
+                let payload = &file[..self.size as usize];
+                let checksums = &file[layout::checksums_offset(0, self.size) as usize..];
+                verify(payload, 0, &layout::decode_checksums(&checksums[..BLOCK as usize]))?;
+                return Ok(Bytes::copy_from_slice(&payload[offset as usize..]));
+            }
+            Source::File(file, checksums) => (file, checksums),
+        };
         let segment = offset / SEGMENT;
         let first = offset / CHUNK;
         let end_of_segment = self.size.min((segment + 1) * SEGMENT);
@@ -109,23 +130,18 @@ impl Blob {
         let start = first * CHUNK;
 
         let mut bytes = vec![0; (end - start) as usize];
-        read(&*self.file, &mut bytes, layout::payload_offset(start))?;
-        let sums = self.checksums_of(segment)?;
-        verify(&bytes, first, sums)?;
-        Ok(Bytes::from(bytes).slice((offset - start) as usize..))
-    }
-
-    fn checksums_of(&mut self, segment: u64) -> Result<&[u64], BlobError> {
-        let kept = self.checksums.take().filter(|kept| kept.segment == segment);
-        let checksums = match kept {
+        read(&**file, &mut bytes, layout::payload_offset(start))?;
+        let kept = checksums.take().filter(|kept| kept.segment == segment);
+        let kept = match kept {
             Some(kept) => kept,
             None => {
                 let mut block = vec![0; BLOCK as usize];
-                read(&*self.file, &mut block, layout::checksums_offset(segment, self.size))?;
+                read(&**file, &mut block, layout::checksums_offset(segment, self.size))?;
                 Checksums { segment, sums: layout::decode_checksums(&block) }
             }
         };
-        Ok(&self.checksums.insert(checksums).sums)
+        verify(&bytes, first, &checksums.insert(kept).sums)?;
+        Ok(Bytes::from(bytes).slice((offset - start) as usize..))
     }
 }
 

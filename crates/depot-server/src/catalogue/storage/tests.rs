@@ -32,7 +32,14 @@ fn founded() -> (TempDir, SystemDisk) {
     (folder, disk)
 }
 
+/// All entries are read from the file.
 fn open(disk: &SystemDisk) -> (Log, Machine) {
+    let (log, machine) = open_in_memory(disk);
+    *log.0.recent() = Recent::with_room(0);
+    (log, machine)
+}
+
+fn open_in_memory(disk: &SystemDisk) -> (Log, Machine) {
     let settings = StoreSettings { cache: 1 << 20, check_on_open: u64::MAX, journal: 64 << 10 };
     let store = Arc::new(Store::open(disk, &settings, false).unwrap());
     let shared = Shared::new(store, Arc::new(Inline), TaskTracker::new().token());
@@ -109,11 +116,14 @@ impl RaftLogStorage<Types> for CutsFirst {
     }
 }
 
-struct Builds;
+struct Builds {
+    in_memory: bool,
+}
 
 impl StoreBuilder<Types, CutsFirst, Machine, TempDir> for Builds {
     async fn build(&self) -> Result<(TempDir, CutsFirst, Machine), StorageError> {
         let (folder, disk) = founded();
+        let open = if self.in_memory { open_in_memory } else { open };
         let (log, machine) = open(&disk);
         Ok((folder, CutsFirst(log), machine))
     }
@@ -137,7 +147,12 @@ fn transactions(log: &Log) -> u64 {
 
 #[test]
 fn openrafts_own_suite_passes() {
-    Suite::test_all(Builds).unwrap();
+    Suite::test_all(Builds { in_memory: true }).unwrap();
+}
+
+#[test]
+fn it_passes_likewise_where_all_is_read_from_the_file() {
+    Suite::test_all(Builds { in_memory: false }).unwrap();
 }
 
 #[tokio::test]
