@@ -86,10 +86,16 @@ pub struct Site {
 }
 
 impl Site {
-    /// A depot of one with every setting at its default. No two lives on one disk shall have the
-    /// same seed: they would make the same names.
+    /// A depot of one with every setting at its default, but that each copy has a file of its own, to
+    /// be found and harmed. No two lives on one disk shall have the same seed: they would make the
+    /// same names.
     pub fn new(seed: u64) -> Self {
-        Site { settings: Settings::alone(7070, "/depot".into()), seed }
+        Site { settings: Settings::alone(7070, "/depot".into()), seed }.packing(0)
+    }
+
+    /// The same with small payloads in packs of this size.
+    pub fn packing(self, size: u64) -> Self {
+        self.with(|settings| settings.volume.pack = size)
     }
 
     /// The same with other settings.

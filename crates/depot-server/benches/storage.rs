@@ -29,8 +29,10 @@ fn folder() -> (TempDir, SystemDisk) {
     (folder, disk)
 }
 
-/// Staged, hashed, written, synced, named, and its folder synced.
+/// Staged, hashed, written, synced; a small one into a pack, a large one named and its folder synced.
 fn volume(criterion: &mut Criterion) {
+    let runtime = Runtime::new().expect("threads");
+    let _entered = runtime.enter(); // the index of packs is written by a job
     let (_folder, disk) = folder();
     Volume::found(&disk).expect("a volume");
     let volume = Volume::open(Arc::new(disk), &Seams::system(), VolumeSettings::default());

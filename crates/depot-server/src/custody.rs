@@ -24,7 +24,9 @@ use crate::catalogue::{
 };
 use crate::home::Home;
 use crate::seams::{Seams, blocking};
-use crate::volume::{BlobError, HELD_MAX, Sealed, Staging, Verdict, Volume, VolumeError, layout};
+use crate::volume::{
+    BlobError, HELD_MAX, Reclaim, Sealed, Staging, Verdict, Volume, VolumeError, layout,
+};
 pub use losses::Loss;
 use losses::Losses;
 
@@ -326,14 +328,26 @@ impl Custody {
         }
         if self.wants_sweep() {
             self.sweep().await?;
-            room = self.room().await?;
         }
+        self.reclaim(Reclaim::IfAny).await?;
+        room = self.room().await?;
         let freed = self.volume.trashed().iter().map(|(_, copy)| copy.bytes).sum();
         if room.saturating_add(freed) < needed {
             return Ok(false);
         }
         self.empty_while(move |room| room < needed).await?;
         Ok(self.room().await? >= needed)
+    }
+
+    /// Gives back room in packs that nobody needs any more.
+    pub async fn reclaim(self: &Arc<Self>, reclaim: Reclaim) -> Result<(), CustodyError> {
+        let volume = Arc::clone(&self.volume);
+        let reclaimed =
+            blocking::run(&self.seams.blocking, move || volume.reclaim(reclaim)).await?;
+        if let Err(error) = reclaimed {
+            tracing::warn!(%error, "cannot give back room in packs");
+        }
+        Ok(())
     }
 
     async fn empty_while(

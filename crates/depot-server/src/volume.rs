@@ -14,8 +14,8 @@
 
 pub mod blob;
 mod check;
-mod journal;
 pub mod layout;
+mod packs;
 pub mod parts;
 mod shared_sync;
 mod staged;
@@ -39,7 +39,8 @@ use crate::seams::{Clock, Entropy, Seams};
 
 pub use blob::{Blob, BlobError};
 pub use check::{Check, MANY, Verdict};
-use journal::Journal;
+use packs::Packs;
+pub use packs::Reclaim;
 pub use parts::{PartKey, Parts};
 use shared_sync::SharedSync;
 pub use staged::StagedReader;
@@ -88,7 +89,7 @@ pub struct Volume {
     locks: [Mutex<()>; LOCKS],
     given: Mutex<Given>,
     syncs: Arc<SharedSync>,
-    journal: Option<Arc<Journal>>,
+    packs: Arc<Packs>,
     small: Arc<Gathered<Step>>,
     parts: Mutex<Parts>,
     trash: Mutex<Trash>,
@@ -111,7 +112,8 @@ impl Volume {
         let own = [
             layout::volume(),
             layout::staging(),
-            layout::journal(),
+            layout::packs(),
+            layout::index(),
             layout::blobs(),
             layout::quarantine(),
             layout::trash(),
@@ -130,24 +132,23 @@ impl Volume {
     }
 
     /// Opens the volume of a data folder; [`Volume::begin_sweep`] then tells it its number. Staged
-    /// payloads that no part's record names are what a crash left behind, and go; small payloads that
-    /// it may have left no file get theirs; nothing else is touched.
+    /// payloads that no part's record names are what a crash left behind, and go; packed payloads that
+    /// the index does not have yet are put into it; nothing else is touched.
     pub fn open(disk: Arc<dyn Disk>, seams: &Seams, settings: VolumeSettings) -> io::Result<Self> {
         let parts = Parts::load(&*disk)?;
         let trash = Trash::load(&*disk)?;
+        packs::from_before(&*disk)?;
         check_folders(&*disk)?;
         let faults = match disk.open(&layout::suspect(), OpenMode::Read) {
             Ok(_) => 1,
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error),
         };
-        let kept = journal::restore(&*disk)?;
-        let syncs = Arc::new(SharedSync::new(disk.tells_all()));
-        let journal = Journal::start(&disk, seams, &syncs, settings.journal, &kept);
+        let packs = Packs::open(&disk, seams, settings.pack)?;
         let volume = Volume {
-            small: together::gather(&seams.blocking, &journal),
-            journal,
-            syncs,
+            small: together::gather(&seams.blocking, &packs),
+            packs,
+            syncs: Arc::new(SharedSync::new(disk.tells_all())),
             disk,
             entropy: Arc::clone(&seams.entropy),
             clock: Arc::clone(&seams.clock),
@@ -223,15 +224,19 @@ impl Volume {
         Staging::create(Arc::clone(self), size)
     }
 
-    /// Has the files of small payloads made durable that are only durable by the journal, so that the
-    /// next start has few to make again.
+    /// Has the index of packed payloads made durable, so that the next start has little to read.
     pub fn settle(&self) {
-        self.journal.iter().for_each(Journal::settle);
+        self.packs.flush();
     }
 
-    /// The same, and returns when it is done: the last call before the server ends.
+    /// The same: the last call before the server ends.
     pub fn close(&self) {
-        self.journal.iter().for_each(Journal::close);
+        self.packs.close();
+    }
+
+    /// Gives back room in packs that nobody needs any more.
+    pub fn reclaim(&self, reclaim: Reclaim) -> io::Result<()> {
+        self.packs.reclaim(reclaim).map(drop)
     }
 
     /// Opens a blob to read. `None`: it is not here. An error: it is here and damaged, or the
@@ -240,10 +245,10 @@ impl Volume {
     /// A blob that lies in the trash is taken out of it again: a record that asks for it proves
     /// that it is wanted.
     pub fn open_blob(&self, digest: &Digest, size: u64) -> Result<Option<Blob>, BlobError> {
-        match Blob::open(&*self.disk, *digest, size)? {
+        match self.lying(digest, size)? {
             Some(blob) => Ok(Some(blob)),
             None if self.restore(digest).map_err(BlobError::Unreadable)? => {
-                Blob::open(&*self.disk, *digest, size)
+                self.lying(digest, size)
             }
             None => Ok(None),
         }
@@ -256,7 +261,7 @@ impl Volume {
         digest: &Digest,
         size: u64,
     ) -> Result<Option<Blob>, BlobError> {
-        Blob::open(&*self.disk, *digest, size)
+        self.lying(digest, size)
     }
 
     /// Vouches for a blob that is here, sealed long ago: what a record needs to list this server
@@ -266,16 +271,16 @@ impl Volume {
         let suspect = |error| BlobError::Unreadable(io::Error::other(error));
         self.check_writable().map_err(suspect)?;
         let _lock = self.lock(digest);
-        let mut blob = Blob::open(&*self.disk, *digest, size)?;
+        let mut blob = self.lying(digest, size)?;
         if blob.is_none() && self.restore_locked(digest).map_err(BlobError::Unreadable)? {
-            blob = Blob::open(&*self.disk, *digest, size)?;
+            blob = self.lying(digest, size)?;
         }
-        if blob.is_none() {
-            return Ok(None);
+        let Some(blob) = blob else { return Ok(None) };
+        if !blob.is_packed() {
+            // It may lie here since a moment before a crash, its name never synced.
+            let synced = self.disk.sync_dir(&layout::shard_of(digest));
+            synced.map_err(|error| suspect(self.failed("sync a folder of blobs", error)))?;
         }
-        // It may lie here since a moment before a crash, its name never synced.
-        let synced = self.disk.sync_dir(&layout::shard_of(digest));
-        synced.map_err(|error| suspect(self.failed("sync a folder of blobs", error)))?;
         // Another's failed sync of this folder may have taken the name with it.
         self.check_writable().map_err(suspect)?;
         Ok(Some(self.give(*digest, size)))
@@ -303,16 +308,36 @@ impl Volume {
     /// Every blob of one of the 256 shards; what else lies there is reported and left alone.
     pub fn shard(&self, first_byte: u8) -> io::Result<Vec<Digest>> {
         let dir = layout::shard(first_byte);
-        let mut found = Vec::new();
+        let mut found: BTreeSet<_> = self.packs.shard(first_byte)?.into_iter().collect();
         for entry in self.disk.list(&dir)? {
             match entry.name.to_str().map(Digest::parse) {
                 Some(Ok(digest)) if layout::blob(&digest) == dir.join(&entry.name) => {
-                    found.push(digest)
+                    found.insert(digest);
                 }
                 _ => report_unknown(&dir, &entry.name.to_string_lossy()),
             }
         }
-        Ok(found)
+        Ok(found.into_iter().collect())
+    }
+
+    /// A blob of this size, as it lies in a pack or in a file of its own.
+    fn lying(&self, digest: &Digest, size: u64) -> Result<Option<Blob>, BlobError> {
+        if size > HELD_MAX {
+            return Blob::open(&*self.disk, *digest, size);
+        }
+        match self.packs.blob(digest)? {
+            None => Blob::open(&*self.disk, *digest, size),
+            Some(blob) if blob.size() == size => Ok(Some(blob)),
+            Some(_) => Err(BlobError::Corrupt("it is longer or shorter than its record says")),
+        }
+    }
+
+    /// A blob of whatever size it says it has.
+    fn find(&self, digest: &Digest) -> Result<Option<Blob>, BlobError> {
+        match self.packs.blob(digest)? {
+            Some(blob) => Ok(Some(blob)),
+            None => Blob::find(&*self.disk, *digest),
+        }
     }
 
     /// Under the hash's lock.
@@ -356,12 +381,13 @@ impl Volume {
 fn check_folders(disk: &dyn Disk) -> io::Result<()> {
     let own = [
         layout::staging(),
-        layout::journal(),
+        layout::packs(),
+        layout::index(),
         layout::blobs(),
         layout::quarantine(),
         layout::trash(),
     ];
-    check_folder(disk, &layout::volume(), own.into_iter(), &["SUSPECT", "SUSPECT.new"])?;
+    check_folder(disk, &layout::volume(), own.into_iter(), &["SUSPECT", "SUSPECT.new", "journal"])?;
     let shards = (0..=u8::MAX).map(layout::shard);
     check_folder(disk, &layout::blobs(), shards, &["MARKER", "MARKER.new"])
 }

@@ -74,11 +74,17 @@ impl Bench {
     }
 }
 
+/// Each copy has a file of its own.
 fn open(folder: &tempfile::TempDir) -> Arc<Volume> {
+    try_open(folder, 0).unwrap()
+}
+
+fn try_open(folder: &tempfile::TempDir, pack: u64) -> std::io::Result<Arc<Volume>> {
     let disk = Arc::new(SystemDisk::open(folder.path()).unwrap());
-    let settings = VolumeSettings { reserve: 0, reserve_percent: 0, ..VolumeSettings::default() };
+    let settings =
+        VolumeSettings { reserve: 0, reserve_percent: 0, pack, ..VolumeSettings::default() };
     let seams = Seams { blocking: Arc::new(Inline), ..Seams::system() };
-    Arc::new(Volume::open(disk, &seams, settings).unwrap())
+    Volume::open(disk, &seams, settings).map(Arc::new)
 }
 
 /// These tests have no threads to hand work over to.
@@ -507,4 +513,52 @@ fn a_suspect_volume_vouches_for_nothing() {
     assert!(!error.condemns(), "{error}");
     assert!(bench.volume.absolve(1).unwrap());
     assert!(bench.volume.vouch(&sealed.digest(), 5).unwrap().is_some());
+}
+
+#[test]
+fn a_volume_from_before_there_were_packs_gets_some() {
+    let bench = Bench::new();
+    let sealed = bench.put(&content(100));
+    let Bench { folder, volume } = bench;
+    drop(volume);
+    let path = |name: &str| folder.path().join("volume").join(name);
+    fs::remove_dir(path("packs")).unwrap();
+    let missing = try_open(&folder, 1 << 20).unwrap_err().to_string();
+    assert!(missing.contains("volume/packs is missing"), "{missing}");
+    fs::remove_dir(path("index")).unwrap();
+    try_open(&folder, 1 << 20).unwrap_err();
+    fs::create_dir(path("journal")).unwrap();
+    fs::write(path("journal/0"), [&[0; 36][..], b"older"].concat()).unwrap();
+    let left = try_open(&folder, 1 << 20).unwrap_err().to_string();
+    assert!(left.contains("start that version once"), "{left}");
+    fs::write(path("journal/0"), [0; 4096]).unwrap();
+    let volume = try_open(&folder, 1 << 20).unwrap();
+    assert!(volume.open_blob(&sealed.digest(), sealed.size()).unwrap().is_some());
+}
+
+#[test]
+fn what_was_packed_can_be_had_whatever_the_settings_say() {
+    let Bench { folder, volume } = Bench::new();
+    drop(volume);
+    let bytes = content(5_000);
+    let seal = |volume: &Arc<Volume>| {
+        let mut staging = volume.stage(bytes.len() as u64).unwrap();
+        staging.append(&bytes).unwrap();
+        let Seal::Done(sealed) = staging.seal(&digest(&bytes)).unwrap() else { panic!() };
+        sealed
+    };
+    let volume = try_open(&folder, 1 << 20).unwrap();
+    let sealed = seal(&volume);
+    assert!(!folder.path().join(layout::blob(&sealed.digest())).exists(), "it is in a pack");
+    drop(volume);
+    let volume = try_open(&folder, 0).unwrap();
+    let mut blob = volume.open_blob(&sealed.digest(), 5_000).unwrap().unwrap();
+    assert_eq!(blob.read(4_000, 1).unwrap(), bytes[4_000..]);
+    assert!(volume.open_blob(&sealed.digest(), 5_001).is_err(), "its record says another size");
+    assert_eq!(volume.shard(sealed.digest().as_bytes()[0]).unwrap(), [sealed.digest()]);
+    // Sealed anew it has a file too; whatever is asked for is had from one of them.
+    seal(&volume);
+    assert!(folder.path().join(layout::blob(&sealed.digest())).exists());
+    assert_eq!(volume.shard(sealed.digest().as_bytes()[0]).unwrap().len(), 1);
+    assert!(volume.vouch(&sealed.digest(), 5_000).unwrap().is_some());
 }

@@ -47,7 +47,9 @@ impl Blueprint {
         let numbers = 0..u8::try_from(servers).expect("a few servers");
         let secret = made_up_id() + &made_up_id();
         let members = numbers.map(Member::new).collect();
-        Self { members, sections: BTreeMap::new(), secret, proxied: false }
+        // Each copy has a file of its own, to be found and harmed.
+        let sections = BTreeMap::from([("volume", "pack = \"0 B\"".to_owned())]);
+        Self { members, sections, secret, proxied: false }
     }
 
     /// The zones that the servers stand in, in their order.

@@ -12,7 +12,7 @@ fn site(seed: u64) -> Site {
     Site::new(seed).with(|settings| {
         settings.deposit.checkpoint = 64 * 1024;
         // So small that they are full again and again.
-        settings.volume.journal = 64 * 1024;
+        settings.volume.pack = 16 * 1024;
         settings.catalogue.journal = 16 * 1024;
     })
 }

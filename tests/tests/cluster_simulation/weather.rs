@@ -1,5 +1,6 @@
 //! What goes wrong, at moments that the seed decides, and how it becomes good again.
 
+use std::path::Path;
 use std::time::Duration;
 
 use depot_tests::content::Random;
@@ -109,9 +110,12 @@ impl Weather {
             return world.replaces(sim.elapsed(), one, MemoryDisk::new());
         }
         let disk = world.disk(one);
-        let blobs = disk.files().into_iter().filter(|(path, _)| path.starts_with("volume/blobs"));
-        for (path, bytes) in blobs.filter(|(path, _)| !path.ends_with("MARKER")) {
-            if chance.below(2) == 0 {
+        let copies = |path: &Path| {
+            path.starts_with("volume/blobs") && !path.ends_with("MARKER")
+                || path.starts_with("volume/packs")
+        };
+        for (path, bytes) in disk.files().into_iter().filter(|(path, _)| copies(path)) {
+            if chance.below(2) == 0 && !bytes.is_empty() {
                 world.fault(sim.elapsed(), format!("{} rots: {}", host(one), path.display()));
                 let at = chance.below(bytes.len() as u64) as usize;
                 assert!(disk.flip(path, at, chance.below(8) as u8).unwrap());

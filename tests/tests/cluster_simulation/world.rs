@@ -135,8 +135,8 @@ fn config(plan: Plan) -> Config {
     let mut text = "[cluster]\nname = \"sim\"\ninsecure = true\n".to_owned();
     text += "secret = \"fifty bytes that only the simulation's servers know\"\n";
     text += "repair_after = \"3s\"\nrepair_after_last = \"1s\"\n";
-    // Journals so small that they are full again and again.
-    text += "[catalogue]\njournal = \"32 KiB\"\n[volume]\njournal = \"64 KiB\"\n";
+    // A journal and packs so small that they are full again and again.
+    text += "[catalogue]\njournal = \"32 KiB\"\n[volume]\npack = \"32 KiB\"\n";
     text += "scrub_fresh = \"2s\"\n[deposit]\ncheckpoint = \"256 KiB\"\n";
     for at in 0..plan.servers {
         let (name, ip) = (host(at), at + 1);

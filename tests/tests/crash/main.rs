@@ -7,7 +7,7 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
-mod journal;
+mod packs;
 mod shared;
 mod sweep;
 mod teeth;

@@ -16,7 +16,8 @@ const THREADS: u64 = 12;
 const EACH: u64 = 4;
 
 fn try_open(disk: &MemoryDisk) -> std::io::Result<Arc<Volume>> {
-    let settings = VolumeSettings { reserve: 0, reserve_percent: 0, ..VolumeSettings::default() };
+    let settings =
+        VolumeSettings { reserve: 0, reserve_percent: 0, pack: 0, ..VolumeSettings::default() };
     Ok(Arc::new(Volume::open(Arc::new(disk.clone()), &Seams::system(), settings)?))
 }
 

@@ -30,14 +30,11 @@ fn payload_syncs(disk: &MemoryDisk, since: usize) -> usize {
 }
 
 /// What a fault of `op` beneath `folder` does, of which `syncs` syncs of the payload's file are made:
-/// one where there is no journal.
-fn a_deposit_meets(op: Op, folder: &str, syncs: usize, journal: Journal) {
+/// one where it is not in a pack.
+fn a_deposit_meets(op: Op, folder: &str, syncs: usize, pack: u64) {
     let (disk, mut ledger) = (founded(), Ledger::default());
     life(async {
-        let site = Site::new(1).with(|settings| match journal {
-            Journal::InUse => {}
-            Journal::None => settings.volume.journal = 0,
-        });
+        let site = Site::new(1).packing(pack);
         let server = site.start(&disk).await.unwrap();
         let mut client = server.connect().await;
         assert!(client.deposit(ID, "antes", b"here before").await.is_done());
@@ -67,40 +64,34 @@ fn a_deposit_meets(op: Op, folder: &str, syncs: usize, journal: Journal) {
     });
 }
 
-#[derive(Clone, Copy)]
-enum Journal {
-    InUse,
-    None,
-}
+/// In packs of this size.
+const PACKED: u64 = 1 << 20;
 
 #[test]
 fn row_79_a_payload_that_cannot_be_written() {
-    a_deposit_meets(Op::Write, "volume/staging", 0, Journal::None);
-    a_deposit_meets(Op::Write, "volume/staging", 0, Journal::InUse);
-    a_deposit_meets(Op::Write, "volume/journal", 0, Journal::InUse);
+    a_deposit_meets(Op::Write, "volume/staging", 0, 0);
+    a_deposit_meets(Op::Write, "volume/packs", 0, PACKED);
 }
 
 #[test]
 fn row_79_a_payload_that_cannot_be_synced() {
-    a_deposit_meets(Op::Sync, "volume/staging", 1, Journal::None);
-    a_deposit_meets(Op::Sync, "volume/journal", 0, Journal::InUse);
+    a_deposit_meets(Op::Sync, "volume/staging", 1, 0);
+    a_deposit_meets(Op::Sync, "volume/packs", 0, PACKED);
 }
 
 #[test]
 fn row_79_a_payload_that_cannot_be_closed() {
-    a_deposit_meets(Op::Close, "volume/staging", 1, Journal::None);
-    a_deposit_meets(Op::Close, "volume/staging", 0, Journal::InUse);
+    a_deposit_meets(Op::Close, "volume/staging", 1, 0);
 }
 
 #[test]
 fn row_79_a_payload_that_cannot_be_renamed() {
-    a_deposit_meets(Op::Rename, "volume/staging", 1, Journal::None);
-    a_deposit_meets(Op::Rename, "volume/staging", 0, Journal::InUse);
+    a_deposit_meets(Op::Rename, "volume/staging", 1, 0);
 }
 
 #[test]
 fn row_79_a_folder_of_blobs_that_cannot_be_synced() {
-    a_deposit_meets(Op::SyncDir, "volume/blobs", 1, Journal::None);
+    a_deposit_meets(Op::SyncDir, "volume/blobs", 1, 0);
 }
 
 #[test]

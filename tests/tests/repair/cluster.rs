@@ -261,7 +261,7 @@ pub(crate) fn digest(bytes: &[u8]) -> Digest {
 fn config(zones: &[&str]) -> Config {
     let mut text = format!(
         "[cluster]\nsecret = \"fifty bytes that only the servers of the tests know..\"\n\
-         repair_after = \"{}s\"\nrepair_after_last = \"20s\"\n[volume]\ntrash = \"10s\"\n",
+         repair_after = \"{}s\"\nrepair_after_last = \"20s\"\n[volume]\ntrash = \"10s\"\npack = \"0 B\"\n",
         REPAIR_AFTER.as_secs()
     );
     for (at, zone) in zones.iter().enumerate() {

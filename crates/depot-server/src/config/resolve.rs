@@ -121,7 +121,7 @@ impl Values<'_> {
             trash: time in KEEP,
             reserve: number in ROOM,
             reserve_percent: number in PERCENT,
-            journal: number in ROOM,
+            pack: number in ROOM,
             scrub: time in KEEP,
             scrub_fresh: time in KEEP,
         })

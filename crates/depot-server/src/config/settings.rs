@@ -168,9 +168,8 @@ pub struct VolumeSettings {
     pub reserve: u64,
     /// Percent of the file system that deposits leave free; the larger of the two counts.
     pub reserve_percent: u8,
-    /// About how many bytes of small payloads are durable by the journal alone, at most; 0: each has
-    /// its file synced.
-    pub journal: u64,
+    /// About how many bytes of small payloads lie in one file, a pack; 0: each has a file of its own.
+    pub pack: u64,
     /// The running time in which every copy is read again.
     pub scrub: Duration,
     /// The running time after which what was deposited since the last time is read again.
@@ -183,7 +182,7 @@ impl Default for VolumeSettings {
             trash: DAY,
             reserve: 64 * MIB,
             reserve_percent: 1,
-            journal: 64 * MIB,
+            pack: 64 * MIB,
             scrub: 7 * DAY,
             scrub_fresh: DAY / 2,
         }

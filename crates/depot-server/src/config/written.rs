@@ -81,8 +81,8 @@ pub(super) struct Volume {
     pub(super) reserve: Key<Size>,
     /// Percent of the disk that is left free.
     pub(super) reserve_percent: Key<Count>,
-    /// How much is durable by the journal alone.
-    pub(super) journal: Key<Size>,
+    /// The size of a pack.
+    pub(super) pack: Key<Size>,
     /// The time in which every copy is read again.
     pub(super) scrub: Key<Time>,
     /// The time after which new copies are read again.

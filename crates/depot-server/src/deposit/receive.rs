@@ -345,10 +345,12 @@ pub(super) async fn keep_complete(
     complete: Complete,
     key: &UploadKey,
 ) -> Result<(), Refusal> {
-    let part = key.part();
+    let (part, digest) = (key.part(), complete.digest());
     let expires = depot.custody.now() + depot.settings.part_lifetime.as_secs();
     if let Err(error) = depot.run(move || complete.keep(part, expires)).await? {
         tracing::warn!(%error, "an upload that got too few copies could not be kept");
     }
+    // In a pack, it lies there beside the part.
+    depot.custody.let_go(digest);
     Ok(())
 }

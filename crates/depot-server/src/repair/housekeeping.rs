@@ -1,8 +1,7 @@
-//! Once a minute: the running time is saved, parts and trash whose time is over go, and small payloads
-//! that are durable by the journal alone get files that are. Every ten
-//! minutes the start number is raised, so that an older copy of the data folder shows as one. Once
-//! a day the catalogue is read whole; where it is damaged the server ends, and says at its next
-//! start what to do.
+//! Once a minute: the running time is saved, parts and trash whose time is over go, the index of packs is
+//! made durable, and packs of which little is needed give back their room. Every ten minutes the start
+//! number is raised, so that an older copy of the data folder shows as one. Once a day the catalogue is
+//! read whole; where it is damaged the server ends, and says at its next start what to do.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use crate::custody::Custody;
 use crate::seams::{Seams, blocking};
 use crate::start_number::StartNumber;
 use crate::tasks::Tasks;
+use crate::volume::Reclaim;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Every so many minutes the start number is raised.
@@ -54,7 +54,12 @@ async fn turn(custody: &Arc<Custody>, seams: &Seams, number: &StartNumber, minut
     if let Err(lost) = blocking::run(&seams.blocking, keep).await {
         tracing::error!(%lost, "housekeeping");
     }
-    if minute.is_multiple_of(CHECK_EVERY) {
+    let daily = minute.is_multiple_of(CHECK_EVERY);
+    if let Err(error) = custody.reclaim(if daily { Reclaim::Always } else { Reclaim::IfMuch }).await
+    {
+        tracing::error!(%error, "housekeeping");
+    }
+    if daily {
         check(custody, seams).await;
     }
 }

@@ -45,6 +45,8 @@ enum Source {
     /// All of the file of one that has a single chunk: it was read with its footer.
     Memory(Vec<u8>),
     File(Box<dyn DiskFile>, Option<Checksums>),
+    /// The payload of a packed one, held against its checksum.
+    Packed(Bytes),
 }
 
 /// The checksums of the segment read last.
@@ -98,6 +100,16 @@ impl Blob {
         Ok(Blob { digest, size, source })
     }
 
+    /// One out of a pack.
+    pub(super) fn packed(digest: Digest, payload: Bytes) -> Self {
+        Blob { digest, size: payload.len() as u64, source: Source::Packed(payload) }
+    }
+
+    /// Whether it lies in a pack.
+    pub(super) fn is_packed(&self) -> bool {
+        matches!(self.source, Source::Packed(_))
+    }
+
     /// Its hash.
     pub fn digest(&self) -> &Digest {
         &self.digest
@@ -121,6 +133,7 @@ impl Blob {
                 verify(payload, 0, &layout::decode_checksums(&checksums[..BLOCK as usize]))?;
                 return Ok(Bytes::copy_from_slice(&payload[offset as usize..]));
             }
+            Source::Packed(payload) => return Ok(payload.slice(offset as usize..)),
             Source::File(file, checksums) => (file, checksums),
         };
         let segment = offset / SEGMENT;

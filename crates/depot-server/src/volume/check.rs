@@ -10,6 +10,7 @@
 //! descriptors, a folder that is gone) condemns nothing.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use depot_protocol::Digest;
@@ -77,7 +78,7 @@ impl Check {
 impl Volume {
     /// Begins to read a copy whole. `None`: it is not here.
     pub fn check(&self, digest: &Digest) -> Result<Option<Check>, BlobError> {
-        Ok(Blob::find(&*self.disk, *digest)?.map(Check::new))
+        Ok(self.find(digest)?.map(Check::new))
     }
 
     /// A reader found this copy bad, or not here: it is read again, whole, from a fresh start, and
@@ -116,7 +117,7 @@ impl Volume {
         stays: impl FnOnce(io::Error) -> bool,
     ) -> io::Result<Verdict> {
         let _lock = self.lock(digest);
-        let again = match Blob::find(&*self.disk, *digest) {
+        let again = match self.find(digest) {
             Ok(None) => return self.look_for(digest),
             Ok(Some(blob)) => look_again(blob, at),
             Err(error) => Err(error),
@@ -157,7 +158,13 @@ impl Volume {
 
     /// It is bad, and must not be counted, whether or not it can be moved.
     fn quarantine_bad(&self, digest: &Digest) {
-        match self.quarantine(digest) {
+        let to = self.quarantined(digest);
+        let moved = match self.packs.set_aside(digest, &to) {
+            Ok(true) => Ok(()),
+            Ok(false) => self.quarantine(digest),
+            Err(error) => Err(error),
+        };
+        match moved {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {} // it was, before
             Err(error) => {
@@ -178,10 +185,15 @@ impl Volume {
         Ok(Verdict::Absent)
     }
 
+    /// Where a bad copy is kept.
+    fn quarantined(&self, digest: &Digest) -> PathBuf {
+        let random: String = self.entropy.bytes::<4>().iter().map(|b| format!("{b:02x}")).collect();
+        layout::quarantine().join(format!("{digest}.{random}"))
+    }
+
     /// Moves whatever lies at a hash's path out of the way. Under the hash's lock.
     pub(super) fn quarantine(&self, digest: &Digest) -> io::Result<()> {
-        let random: String = self.entropy.bytes::<4>().iter().map(|b| format!("{b:02x}")).collect();
-        let to = layout::quarantine().join(format!("{digest}.{random}"));
+        let to = self.quarantined(digest);
         tracing::error!(blob = %digest, to = %to.display(), "a copy is bad and goes into quarantine");
         self.disk.rename(&layout::blob(digest), &to)?;
         self.disk.sync_dir(&layout::quarantine())?;

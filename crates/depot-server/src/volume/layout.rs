@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! volume/SUSPECT                     there while the volume is read-only after a disk fault
-//! volume/journal/<0 to 7>            small payloads that a crash may have left no file (journal/format.rs)
+//! volume/packs/<number>              small payloads, many in a file (packs/format.rs)
+//! volume/index/<states>              where in the packs each of them lies (packs/run.rs)
 //! volume/staging/<random>.data       a payload on its way in, in the format of a blob
 //! volume/staging/<key>.part          the record of one that was cut, to be resumed (parts.rs)
 //! volume/blobs/MARKER                whose blobs these are (home.rs)
@@ -49,14 +50,19 @@ pub fn staging() -> PathBuf {
     "volume/staging".into()
 }
 
-/// Small payloads that a crash may have left no file.
-pub fn journal() -> PathBuf {
-    "volume/journal".into()
+/// Small payloads, many in a file.
+pub fn packs() -> PathBuf {
+    "volume/packs".into()
 }
 
-/// One of its files.
-pub fn journal_file(number: usize) -> PathBuf {
-    journal().join(number.to_string())
+/// One of those files.
+pub fn pack(number: u32) -> PathBuf {
+    packs().join(format!("{number:08x}"))
+}
+
+/// Where each packed payload lies.
+pub fn index() -> PathBuf {
+    "volume/index".into()
 }
 
 /// Sealed payloads.

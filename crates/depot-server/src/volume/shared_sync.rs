@@ -92,24 +92,6 @@ impl SharedSync {
         }
     }
 
-    /// Whether everything that was written before this call is durable, by `all`: a sync of the whole
-    /// file system, in which whoever waits for one shares.
-    pub(super) fn all(&self, all: impl FnOnce() -> io::Result<()>) -> bool {
-        let mut state = self.state();
-        while state.sharing && !state.apart {
-            state = self.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        if state.apart {
-            return false;
-        }
-        let round = std::mem::take(&mut state.next);
-        state.waiting = 0;
-        state.syncing += 1;
-        state.sharing = true;
-        drop(state);
-        Turn { syncs: self, round: &round, shared: true }.share(all)
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,9 +8,9 @@
 //! 5. rename it to its hash, over whatever is there: this file is the one just verified;
 //! 6. sync the directory. Only now is there a [`Sealed`].
 //!
-//! A small payload that is held in memory goes into the journal, synced, instead of 4 and 6: after a
-//! crash its file is made again from there (`journal.rs`). Others that are not large share the syncs
-//! of 4 and 6 with whoever waits for one (`shared_sync.rs`).
+//! A small payload that is held in memory goes into a pack, synced, instead of 4, and needs no file
+//! and no name (`packs.rs`). Others that are not large share the syncs of 4 and 6 with whoever waits
+//! for one (`shared_sync.rs`).
 //! Between 4 and 5 it is a [`Complete`]: a deposit waits there for its copies on other servers,
 //! and goes back to being a part where there are too few.
 
@@ -26,7 +26,6 @@ use crc_fast::Digest as Crc;
 use depot_protocol::Digest;
 use sha2::{Digest as _, Sha256};
 
-use super::journal::Unfiled;
 use super::layout::{self, BLOCK, CHUNK, SEGMENT};
 use super::parts::PartKey;
 use super::shared_sync::SHARED_MAX;
@@ -43,7 +42,8 @@ const RESERVE_AHEAD: u64 = 64 * 1024 * 1024;
 const RESERVE_FIRST: u64 = 1024 * 1024;
 
 /// Proof that a payload lies in this volume: its hash was checked, its bytes, its size and its
-/// name were synced, or it with them in the journal (or it was found here, sealed before). Nothing else makes one.
+/// name were synced, or all of them in a pack (or it was found here, sealed before). Nothing else
+/// makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
     digest: Digest,
@@ -110,8 +110,8 @@ pub struct Staging {
     checksums: Vec<u64>,
     /// The record that names this file as a part, so that dropping it keeps the file.
     recorded: Option<PartKey>,
-    /// It is durable by the journal, whatever becomes of its file.
-    unfiled: Option<Unfiled>,
+    /// It was written into a pack.
+    packed: bool,
     /// The disk refused something: nothing of it is kept.
     spoiled: Cell<bool>,
 }
@@ -131,7 +131,7 @@ impl Staging {
             chunk: layout::chunk_crc(0),
             checksums: Vec::new(),
             recorded: None,
-            unfiled: None,
+            packed: false,
             spoiled: Cell::new(false),
         };
         if announced > HELD_MAX {
@@ -212,11 +212,8 @@ impl Staging {
     /// Steps 3 and 4, the sync of the file. `None`: it is not the payload with this hash, and gone.
     pub fn complete(self, expected: &Digest) -> Result<Option<Complete>, VolumeError> {
         let Some(staging) = self.checked(expected)? else { return Ok(None) };
-        if let (Some(journal), Some(payload)) = (&staging.volume.journal, &staging.held) {
-            let appended = journal.append(vec![(*expected, payload.clone())]);
-            if let Some(unfiled) = appended.map_err(|error| staging.unjournalled(error))? {
-                return staging.filed(*expected, unfiled.into_iter().next()).map(Some);
-            }
+        if staging.held.is_some() && staging.pack(expected)? {
+            return Ok(Some(staging.packed(*expected)));
         }
         staging.synced(*expected).map(Some)
     }
@@ -231,14 +228,20 @@ impl Staging {
         Ok(Some(self))
     }
 
-    /// A payload that is durable by the journal: now it gets its file too.
-    fn filed(mut self, digest: Digest, unfiled: Option<Unfiled>) -> Result<Complete, VolumeError> {
-        self.write_tail(&digest)?;
-        self.unfiled = unfiled;
-        Ok(Complete { staging: self, digest })
+    /// Writes a payload that is held into a pack; whether there was room.
+    fn pack(&self, digest: &Digest) -> Result<bool, VolumeError> {
+        let payload = self.held.clone().unwrap_or_default();
+        let packed = self.volume.packs.append(vec![(*digest, payload)]);
+        packed.map_err(|error| self.unpacked(error))
     }
 
-    /// A payload that the journal has no room for.
+    /// A payload that a pack has.
+    fn packed(mut self, digest: Digest) -> Complete {
+        self.packed = true;
+        Complete { staging: self, digest }
+    }
+
+    /// A payload that no pack has room for.
     fn synced(mut self, digest: Digest) -> Result<Complete, VolumeError> {
         self.write_tail(&digest)?;
         self.volume.check_writable()?;
@@ -247,8 +250,8 @@ impl Staging {
         Ok(Complete { staging: self, digest })
     }
 
-    fn unjournalled(&self, error: io::Error) -> VolumeError {
-        self.failed("write a payload into the journal", error)
+    fn unpacked(&self, error: io::Error) -> VolumeError {
+        self.failed("write a payload into a pack", error)
     }
 
     fn add_checksums(&mut self, mut bytes: &[u8]) {
@@ -373,6 +376,14 @@ impl Staging {
         closed.map_err(|error| self.failed("close a payload", error))
     }
 
+    /// Sees to it that a packed payload is still here: no record lists it yet, so the sweep may have
+    /// come by while it waited for its copies. Under the hash's lock.
+    fn stay_packed(&self, digest: &Digest) -> Result<(), VolumeError> {
+        let there = self.volume.packs.has(digest);
+        let there = there.map_err(|error| self.failed("look for a packed payload", error))?;
+        if there || self.pack(digest)? { Ok(()) } else { Err(VolumeError::Full) }
+    }
+
     fn rename_to(&self, digest: &Digest) -> Result<(), VolumeError> {
         let (from, to) = (self.path(), layout::blob(digest));
         let renamed = match self.volume.disk.rename(&from, &to) {
@@ -413,11 +424,13 @@ impl Complete {
         staging.close()?;
 
         let _lock = volume.lock(&digest);
-        staging.rename_to(&digest)?;
-        staging.forget_record();
-        staging.name.clear();
-        // In the journal it has its name already, whatever becomes of this one.
-        if staging.unfiled.take().is_none() {
+        if staging.packed {
+            staging.stay_packed(&digest)?;
+            staging.forget_record();
+        } else {
+            staging.rename_to(&digest)?;
+            staging.forget_record();
+            staging.name.clear();
             let synced = staging.sync_shared(|| volume.disk.sync_dir(&layout::shard_of(&digest)));
             synced.map_err(|error| volume.failed("sync a folder of blobs", error))?;
         }
@@ -436,9 +449,9 @@ impl Complete {
         self.digest
     }
 
-    /// Whether its name, too, is durable by the journal already: to give it one is quickly done.
+    /// Whether it lies in a pack, so that to seal it is quickly done.
     pub fn is_quick(&self) -> bool {
-        self.staging.unfiled.is_some()
+        self.staging.packed
     }
 }
 

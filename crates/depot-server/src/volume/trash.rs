@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use depot_protocol::Digest;
 
+use super::layout::CHUNK;
 use super::{Volume, layout, lock, own_files};
 use crate::seams::Disk;
 use crate::seams::disk::OpenMode;
@@ -78,6 +79,7 @@ impl Volume {
         if lock(&self.given).hashes.contains(digest) || listed()? {
             return Ok(false);
         }
+        self.unpack(digest)?;
         let Some(bytes) = self.bytes_of(digest)? else { return Ok(false) };
         // Never onto the name of an older copy: after a crash that may be the same file under two
         // names, and then a rename leaves both.
@@ -129,7 +131,7 @@ impl Volume {
     /// Under the hash's lock. What lies at the blob's place was sealed later and verified then: the
     /// copy in the trash never goes over it.
     pub(super) fn restore_locked(&self, digest: &Digest) -> io::Result<bool> {
-        if self.bytes_of(digest)?.is_some() {
+        if self.packs.has(digest)? || self.bytes_of(digest)?.is_some() {
             self.drop_trashed(digest)?;
             return Ok(true);
         }
@@ -149,6 +151,25 @@ impl Volume {
             lock(&self.trash).copies.remove(digest);
         }
         Ok(())
+    }
+
+    /// Gives a packed blob a file of its own, durable before it is forgotten where it was. Under the
+    /// hash's lock.
+    fn unpack(&self, digest: &Digest) -> io::Result<()> {
+        let Some(mut blob) = self.packs.blob(digest).map_err(io::Error::other)? else {
+            return Ok(());
+        };
+        let payload = blob.read(0, CHUNK as usize).map_err(io::Error::other)?;
+        let staged = layout::staging().join(format!("{}.data", &digest.to_string()[..32]));
+        let file = self.disk.open(&staged, OpenMode::CreateNew)?;
+        let made = file
+            .write_all_at(&layout::small_blob(digest, payload.to_vec()), 0)
+            .and_then(|()| file.sync())
+            .and_then(|()| file.close())
+            .and_then(|()| self.disk.rename(&staged, &layout::blob(digest)));
+        made.inspect_err(|_| drop(self.disk.remove_file(&staged)))?;
+        self.disk.sync_dir(&layout::shard_of(digest))?;
+        self.packs.forget(digest)
     }
 
     /// The size of the file at a blob's place; `None` where there is none.

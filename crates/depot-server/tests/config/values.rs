@@ -189,7 +189,7 @@ fn every_value_reaches_the_settings() {
         trash: seconds(7_200),
         reserve: 0,
         reserve_percent: 0,
-        journal: 1 << 20,
+        pack: 1 << 20,
         scrub: seconds(10_800),
         scrub_fresh: seconds(14_400),
     };
@@ -212,7 +212,7 @@ part_lifetime = "1h"
 trash = "2h"
 reserve = 0
 reserve_percent = 0
-journal = "1 MiB"
+pack = "1 MiB"
 scrub = "3h"
 scrub_fresh = "4h"
 

@@ -81,7 +81,7 @@ impl Staging {
             chunk,
             checksums,
             recorded: Some(key),
-            unfiled: None,
+            packed: false,
             spoiled: Cell::new(false),
         })
     }

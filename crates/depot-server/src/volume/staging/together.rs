@@ -1,5 +1,4 @@
-//! Small payloads that come at the same time: one job makes all of them durable by one sync of the
-//! journal, makes their files, and gives them their names.
+//! Small payloads that come at the same time: one job makes all of them durable by one sync of a pack.
 
 use std::io;
 use std::sync::Arc;
@@ -8,7 +7,7 @@ use depot_protocol::Digest;
 use tokio::sync::oneshot;
 
 use super::super::VolumeError;
-use super::super::journal::Journal;
+use super::super::packs::Packs;
 use super::{Complete, Seal, Sealed, Staging};
 use crate::seams::blocking::{self, Blocking, Gathered};
 
@@ -25,10 +24,10 @@ type Then = Box<dyn FnOnce(Result<Option<Complete>, VolumeError>) + Send>;
 /// Does what is to be done for the small payloads of one volume.
 pub(in crate::volume) fn gather(
     blocking: &Arc<dyn Blocking>,
-    journal: &Option<Arc<Journal>>,
+    packs: &Arc<Packs>,
 ) -> Arc<Gathered<Step>> {
-    let (apart, journal) = (Arc::clone(blocking), journal.clone());
-    Gathered::new(blocking, 1, move |steps| take(&apart, journal.as_ref(), steps))
+    let (apart, packs) = (Arc::clone(blocking), Arc::clone(packs));
+    Gathered::new(blocking, 1, move |steps| take(&apart, &packs, steps))
 }
 
 impl Staging {
@@ -74,7 +73,7 @@ impl Complete {
     }
 }
 
-fn take(apart: &Arc<dyn Blocking>, journal: Option<&Arc<Journal>>, steps: Vec<Step>) {
+fn take(apart: &Arc<dyn Blocking>, packs: &Arc<Packs>, steps: Vec<Step>) {
     let (mut whole, mut payloads) = (Vec::new(), Vec::new());
     for step in steps {
         match step {
@@ -95,13 +94,13 @@ fn take(apart: &Arc<dyn Blocking>, journal: Option<&Arc<Journal>>, steps: Vec<St
     if whole.is_empty() {
         return;
     }
-    match journal.map_or(Ok(None), |journal| journal.append(payloads)) {
-        Ok(Some(unfiled)) => {
-            for ((staging, digest, then), unfiled) in whole.into_iter().zip(unfiled) {
-                then(staging.filed(digest, Some(unfiled)).map(Some));
+    match packs.append(payloads) {
+        Ok(true) => {
+            for (staging, digest, then) in whole {
+                then(Ok(Some(staging.packed(digest))));
             }
         }
-        Ok(None) => {
+        Ok(false) => {
             for (staging, digest, then) in whole {
                 // Each waits for a sync of its own, or shares one.
                 apart.start(Box::new(move || then(staging.synced(digest).map(Some))));
@@ -111,7 +110,7 @@ fn take(apart: &Arc<dyn Blocking>, journal: Option<&Arc<Journal>>, steps: Vec<St
             for (staging, _, then) in whole {
                 let again =
                     error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error);
-                then(Err(staging.unjournalled(again)));
+                then(Err(staging.unpacked(again)));
             }
         }
     }
