@@ -241,6 +241,37 @@ fn a_clean_end_leaves_nothing_to_read_again() {
     assert_eq!(missing(&disk, &(0..40).collect::<Vec<_>>()), 0);
 }
 
+/// What a failed sync did not make durable is in the page cache still, and no later sync tells that it is
+/// not on the disk: whoever finds it there after a restart must not vouch for it as it lies.
+#[test]
+fn what_is_vouched_for_after_a_failed_sync_and_a_restart_is_on_the_disk() {
+    for again in [0, 1, 5, 9] {
+        let disk = disk();
+        let volume = open(&disk);
+        seal(&volume, 1).unwrap();
+        disk.inject(Fault::at(1, Errno::EIO).of(Op::Sync).under("volume/packs"));
+        seal(&volume, 2).unwrap_err();
+        drop(volume);
+        let mut disk = disk.kill();
+        // The next start may be killed on its way.
+        if again > 0 {
+            disk.crash_at(disk.mutations() + again, When::After);
+            drop(try_open(&disk));
+            disk = disk.kill();
+        }
+        let volume = open(&disk);
+        let faults = volume.faults();
+        volume.absolve(faults).unwrap();
+        let vouched = (1..=2).filter(|number| {
+            let (bytes, digest) = payload(*number);
+            matches!(volume.vouch(&digest, bytes.len() as u64), Ok(Some(_)))
+        });
+        let vouched = vouched.collect::<Vec<_>>();
+        assert!(vouched.contains(&1));
+        assert_eq!(lost(&disk, &vouched), 0, "{vouched:?}, again killed at {again}");
+    }
+}
+
 /// How many bytes all packs have.
 fn packed(disk: &MemoryDisk) -> usize {
     let files = disk.files().into_iter().filter(|(path, _)| path.starts_with("volume/packs"));

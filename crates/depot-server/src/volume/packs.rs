@@ -43,6 +43,8 @@ const GROWS_BY: u64 = 1024 * 1024;
 const FLUSH_AT: usize = 32 * 1024;
 /// With so many, as where runs can't be written, no more payloads are packed.
 const RECENT_MAX: usize = 4 * FLUSH_AT;
+/// So many packs, the last ones, may have records that no sync has reached.
+const DOUBTED: usize = 4;
 /// So many packs are kept open.
 const OPEN_MAX: usize = 64;
 
@@ -74,6 +76,8 @@ pub(super) struct Packs {
 }
 
 struct State {
+    /// What was there at the start is not all in the index yet.
+    starting: bool,
     /// Nothing more is written.
     off: bool,
     /// The number of the next pack.
@@ -124,6 +128,7 @@ impl Packs {
         let numbers = numbers(&**disk)?;
         let next = numbers.last().map_or(0, |last| *last).max(index.covered().pack) + 1;
         let state = State {
+            starting: true,
             off: false,
             next,
             active: None,
@@ -132,7 +137,7 @@ impl Packs {
             waiting: Vec::new(),
             batch: Arc::default(),
         };
-        let packs = Packs {
+        let packs = Arc::new(Packs {
             disk: Arc::clone(disk),
             blocking: Arc::clone(&seams.blocking),
             entropy: Arc::clone(&seams.entropy),
@@ -143,40 +148,91 @@ impl Packs {
             open: Mutex::default(),
             forgotten: AtomicU64::new(full),
             reclaiming: Mutex::default(),
-        };
-        packs.read_again(&numbers, Covered { pack: next, offset: 0 })?;
-        Ok(Arc::new(packs))
+        });
+        packs.read_again(&numbers)?;
+        Ok(packs)
     }
 
-    /// Takes all records into the index that are behind what it covers.
-    fn read_again(&self, numbers: &[u32], all: Covered) -> io::Result<()> {
+    /// Has all records in the index that are behind what it covers. The last ones may be in the page cache
+    /// alone, whatever a sync says now: of a killed process, or of one whose sync had failed. So they are
+    /// written anew, and cut off where they were; until all are, the index covers none of them.
+    fn read_again(self: &Arc<Self>, numbers: &[u32]) -> io::Result<()> {
         let covered = self.index.covered();
-        let mut count = 0_u64;
         let behind = numbers.iter().copied().filter(|pack| *pack >= covered.pack);
-        let behind = behind.collect::<Vec<_>>();
-        if !behind.is_empty() {
-            self.disk.sync_dir(&layout::packs())?;
+        let from = |pack| if pack == covered.pack { covered.offset } else { 0 };
+        let behind = behind.map(|pack| (pack, from(pack))).collect::<Vec<_>>();
+        // All packs are behind an index that is made anew, and most of them are old.
+        let doubted = if covered == Covered::default() { DOUBTED } else { behind.len() };
+        let (sure, last) = behind.split_at(behind.len().saturating_sub(doubted));
+        for (pack, from) in sure {
+            self.read_into_index(*pack, *from)?;
         }
-        for pack in behind {
-            let file = self.disk.open(&layout::pack(pack), OpenMode::Write)?;
-            // What a killed process wrote and did not sync is what is found here: it must stay.
-            file.sync()?;
-            let from = if pack == covered.pack { covered.offset } else { 0 };
-            let mut scan = Scan::new(&*file, pack, from)?;
-            while let Some((digest, place, _)) = scan.next()? {
-                let behind = place.offset() + format::length(place.size);
-                let recent = self.index.put([(digest, place)], Covered { pack, offset: behind });
-                count += 1;
-                if recent >= FLUSH_AT {
-                    self.index.flush()?;
+        let (mut count, mut left) = (0, Vec::new());
+        for (pack, from) in last {
+            match self.write_anew(*pack, *from)? {
+                Some(anew) => {
+                    left.push((*pack, *from));
+                    count += anew;
+                }
+                None => {
+                    tracing::warn!("there is no room to write the last small payloads anew");
+                    self.disk.open(&layout::pack(*pack), OpenMode::Write)?.sync()?;
+                    self.read_into_index(*pack, *from)?;
                 }
             }
         }
+        let all = {
+            let mut state = self.state();
+            state.starting = false;
+            state.covers()
+        };
         self.index.put([], all);
-        if count > 0 {
-            tracing::info!(count, "small payloads were read out of packs into their index");
+        if count > 0 || !sure.is_empty() {
+            tracing::info!(count, "the last small payloads in packs were written anew");
+            self.index.flush()?;
+        }
+        left.into_iter().try_for_each(|(pack, from)| self.cut(pack, from))
+    }
+
+    fn read_into_index(&self, pack: u32, from: u64) -> io::Result<()> {
+        let file = self.file(pack)?;
+        let mut scan = Scan::new(&*file, pack, from)?;
+        while let Some((digest, place, _)) = scan.next()? {
+            if self.index.put([(digest, place)], self.index.covered()) >= FLUSH_AT {
+                self.index.flush()?;
+            }
         }
         Ok(())
+    }
+
+    /// Writes the records of a pack from an offset on anew; how many. `None`: there is no room.
+    fn write_anew(self: &Arc<Self>, pack: u32, from: u64) -> io::Result<Option<usize>> {
+        let file = self.disk.open(&layout::pack(pack), OpenMode::Read)?;
+        let mut scan = Scan::new(&*file, pack, from)?;
+        let mut count = 0;
+        loop {
+            let batch = scan.batch(|_, _| Ok(true))?;
+            if batch.is_empty() {
+                return Ok(Some(count));
+            }
+            count += batch.len();
+            if !self.append_always(batch)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Nothing is needed of a pack from an offset on.
+    fn cut(&self, pack: u32, from: u64) -> io::Result<()> {
+        let path = layout::pack(pack);
+        if from <= layout::BLOCK {
+            return self.disk.remove_file(&path);
+        }
+        let file = self.disk.open(&path, OpenMode::Write)?;
+        if file.size()? > from {
+            file.set_size(from)?;
+        }
+        file.close()
     }
 
     /// Makes payloads durable, together with all that wait: they are here when this returns `true`.
@@ -185,9 +241,11 @@ impl Packs {
     /// # Errors
     /// Nothing is known of them.
     pub(super) fn append(self: &Arc<Self>, payloads: Vec<(Digest, Vec<u8>)>) -> io::Result<bool> {
-        if self.full == 0 {
-            return Ok(false);
-        }
+        if self.full == 0 { Ok(false) } else { self.append_always(payloads) }
+    }
+
+    /// The same, where packs are no longer wanted too.
+    fn append_always(self: &Arc<Self>, payloads: Vec<(Digest, Vec<u8>)>) -> io::Result<bool> {
         let mut state = self.state();
         state.waiting.extend(payloads);
         let batch = Arc::clone(&state.batch);
@@ -324,8 +382,12 @@ impl Packs {
         });
         match written {
             Ok((active, places, length)) => {
-                self.index.put(places, Covered { pack: active.pack, offset: active.end });
                 let full = active.end >= self.full;
+                let covered = match self.state().starting {
+                    true => self.index.covered(),
+                    false => Covered { pack: active.pack, offset: active.end },
+                };
+                self.index.put(places, covered);
                 if full {
                     self.trim(&active);
                 }
@@ -401,6 +463,15 @@ impl Packs {
 
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+}
+
+impl State {
+    /// What an index covers that has everything.
+    fn covers(&self) -> Covered {
+        let next = Covered { pack: self.next, offset: 0 };
+        let written = |active: &Active| Covered { pack: active.pack, offset: active.end };
+        self.active.as_ref().map_or(next, written)
     }
 }
 

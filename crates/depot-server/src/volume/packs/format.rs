@@ -139,6 +139,25 @@ impl<'f> Scan<'f> {
     }
 }
 
+impl Scan<'_> {
+    /// The next payloads that are `wanted`, about a MiB of them; none only at the end.
+    pub(super) fn batch(
+        &mut self,
+        wanted: impl Fn(&Digest, &Place) -> io::Result<bool>,
+    ) -> io::Result<Vec<(Digest, Vec<u8>)>> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while bytes < PIECE
+            && let Some((digest, place, payload)) = self.next()?
+        {
+            if wanted(&digest, &place)? {
+                bytes += payload.len();
+                batch.push((digest, payload));
+            }
+        }
+        Ok(batch)
+    }
+}
+
 /// The record that these bytes begin with: its hash, which is not looked into, and its payload, which
 /// has its checksum.
 pub(super) fn record<'b>(bytes: &'b [u8], mark: Option<&Mark>) -> Option<(Digest, &'b [u8])> {

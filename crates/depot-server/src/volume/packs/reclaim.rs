@@ -14,9 +14,6 @@ use super::super::{layout, lock};
 use super::format::{self, Scan};
 use super::{Packs, numbers};
 
-/// Records are copied so many bytes at a time.
-const BATCH: usize = 1 << 20;
-
 /// When it is looked what can be reclaimed: by how much was forgotten since the last look, which goes
 /// through the whole index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,25 +89,14 @@ impl Packs {
     fn copy_on(self: &Arc<Self>, pack: u32) -> io::Result<bool> {
         let file = self.file(pack)?;
         let mut scan = Scan::new(&*file, pack, 0)?;
-        let (mut batch, mut bytes) = (Vec::new(), 0);
         loop {
-            let next = scan.next()?;
-            let end = next.is_none();
-            if let Some((digest, place, payload)) = next
-                && self.index.get(&digest)? == Some(place)
-            {
-                bytes += payload.len();
-                batch.push((digest, payload));
-            }
-            if (end || bytes >= BATCH) && !batch.is_empty() {
-                bytes = 0;
-                // Forgotten meanwhile, one comes back by this, and is swept again.
-                if !self.append(std::mem::take(&mut batch))? {
-                    return Ok(false);
-                }
-            }
-            if end {
+            let batch = scan.batch(|digest, place| Ok(self.index.get(digest)? == Some(*place)))?;
+            if batch.is_empty() {
                 return Ok(true);
+            }
+            // Forgotten meanwhile, one comes back by this, and is swept again.
+            if !self.append(batch)? {
+                return Ok(false);
             }
         }
     }
