@@ -425,7 +425,8 @@ impl Packs {
         let end = at + bytes.len() as u64;
         if end > file.size().map_err(Failed::Write)? {
             // With room for those that follow: a sync of a file that has grown costs more.
-            let ahead = end.next_multiple_of(GROWS_BY.min(self.full.next_multiple_of(4096)));
+            let step = GROWS_BY.min(self.full).max(layout::BLOCK).next_multiple_of(layout::BLOCK);
+            let ahead = end.next_multiple_of(step);
             bytes.resize((ahead - at) as usize, 0);
         }
         file.write_all_at(&bytes, *at).map_err(Failed::Write)?;
