@@ -96,10 +96,6 @@ pub trait Catalogue: Send + Sync {
     /// majority answers, the local one ([`View::freshness`]).
     async fn view(&self) -> Result<View, ReadError>;
 
-    /// What this server knows now, which may lag behind what others were told: enough for what a
-    /// command that follows is checked against.
-    fn local_view(&self) -> Result<View, ReadError>;
-
     /// Whether this server leads: it alone sees to what concerns all of them. Another may believe
     /// the same for a while; what they do meanwhile must be harmless twice.
     fn leads(&self) -> bool;

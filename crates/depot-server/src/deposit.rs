@@ -186,10 +186,11 @@ async fn secure<'d>(
     Ok(Copied { sealed, fanout: Some(fanout), read, until })
 }
 
-/// What is there under this name, as far as this server knows: where it lags the commit says so.
+/// What is there under this name now. That a majority has confirmed it keeps a leader that has lost
+/// its own from proposing what nobody will confirm: the client hears `sem_quorum`, which is certain.
 async fn read(depot: &Depot, key: &UploadKey) -> Result<Read, Refusal> {
     let (namespace, name) = (key.namespace, key.name.clone());
-    depot.look_up(depot.local_view()?, move |view| Read::of(view, &namespace, &name)).await
+    depot.ask(move |view| Read::of(view, &namespace, &name)).await
 }
 
 async fn seal<'d>(

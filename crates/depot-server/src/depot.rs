@@ -93,26 +93,12 @@ impl Depot {
         self.custody.catalogue.view().await.map_err(|error| self.unreadable(&error))
     }
 
-    /// What this server knows of the catalogue, to be checked by the command that follows.
-    pub fn local_view(&self) -> Result<View, Refusal> {
-        self.custody.catalogue.local_view().map_err(|error| self.unreadable(&error))
-    }
-
     /// Asks a snapshot of the catalogue for what is found at once.
     pub async fn ask<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&View) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let view = self.view().await?;
-        self.look_up(view, ask).await
-    }
-
-    /// Asks a snapshot that is there already, likewise.
-    pub async fn look_up<T: Send + 'static>(
-        &self,
-        view: View,
-        ask: impl FnOnce(&View) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, Refusal> {
         self.done(self.short.start(move || ask(&view)))
             .await?
             .map_err(|error| self.unreadable(&error))

@@ -55,10 +55,6 @@ impl Catalogue for Moody {
         self.inner.view().await
     }
 
-    fn local_view(&self) -> Result<View, ReadError> {
-        self.inner.local_view()
-    }
-
     fn leads(&self) -> bool {
         self.inner.leads()
     }

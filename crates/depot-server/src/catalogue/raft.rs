@@ -216,10 +216,6 @@ impl Catalogue for RaftCatalogue {
         self.inner.store.view(freshness)
     }
 
-    fn local_view(&self) -> Result<View, ReadError> {
-        self.inner.store.view(Freshness::Local)
-    }
-
     fn leads(&self) -> bool {
         !self.inner.store.is_down() && leads(&self.inner.raft.metrics().borrow())
     }

@@ -141,10 +141,7 @@ pub(super) async fn commit(
             }
             // Another change of this name came first: this one comes after it.
             Outcome::Moved { current: Some(record) } => read.version = record.version,
-            Outcome::Moved { current: None } => {
-                let (namespace, name) = (key.namespace, request.name.clone());
-                read = depot.ask(move |view| Read::of(view, &namespace, &name)).await?;
-            }
+            Outcome::Moved { current: None } => read = super::read(depot, key).await?,
             // A sweep came between receipt and commit: who gave it looks again.
             Outcome::StaleReceipt { server, .. } => match &fanout {
                 Some(fanout) if server != own.server => fanout.vouch_again(&server, digest).await,

@@ -253,7 +253,7 @@ async fn seal(
 ) -> Result<Stored, Refusal> {
     let (volume, part) = (depot.custody.volume.clone(), key.part());
     let (namespace, name) = (key.namespace, key.name.clone());
-    let view = depot.local_view()?;
+    let view = depot.view().await?;
     let then = move |sealed| {
         // Whatever an earlier try has left is of no use after this one.
         volume.drop_part(&part);
