@@ -1,11 +1,12 @@
-//! The newest end of the log, durable before the tables' file is: entries are laid into the tables
-//! without a sync, and written into a small file beside it with one. So a commit costs one sync and a
-//! few KiB instead of two syncs and every page that changed.
+//! The newest end of the log, durable before the tables' file is: entries are written into a small file
+//! beside it with one sync, and laid into the tables many at once, later. So a commit costs one sync
+//! and a few KiB instead of two syncs and every page that changed.
 //!
-//! Each durable transaction of the tables carries all that came before it, and raises their *epoch*:
-//! the journal's records belong to an epoch, and with the next one they are not needed any more. Then
-//! the file is written anew from its beginning; so does whoever finds it full, by such a transaction. At
-//! start, the records of the tables' own epoch are what the tables lack, and are laid into them.
+//! Each durable transaction of the tables lays down all entries that came before it, and raises their
+//! *epoch*: the journal's records belong to an epoch, and with the next one they are not needed any
+//! more. Then the file is written anew from its beginning; so does whoever finds it full, by such a
+//! transaction. At start, the records of the tables' own epoch are what the tables lack, and are laid
+//! into them.
 //!
 //! ```text
 //! [ 40 bytes: magic, epoch, number within it, length, CRC of these ]
@@ -20,6 +21,7 @@ use std::io;
 
 use super::consensus::Entry;
 use super::fault::{Corrupt, StoreError};
+use super::log_tables::LogRow;
 use super::rows::Row;
 use crate::seams::DiskFile;
 
@@ -39,13 +41,15 @@ pub(super) struct LogJournal {
     /// The number of the next record, and where it goes.
     number: u64,
     end: u64,
+    /// What was written and is not in the tables yet, and how many bytes that is.
+    unlaid: (Vec<LogRow>, usize),
 }
 
 impl LogJournal {
     /// One whose records, if it has any, are in the tables, whose epoch this is: before anything is
     /// written to it they are to be raised to the next.
     pub(super) fn new(file: Box<dyn DiskFile>, room: u64, epoch: u64) -> Self {
-        LogJournal { file, room, epoch, number: 0, end: 0 }
+        LogJournal { file, room, epoch, number: 0, end: 0, unlaid: Default::default() }
     }
 
     /// The tables' epoch.
@@ -53,20 +57,35 @@ impl LogJournal {
         self.epoch
     }
 
-    /// The tables are durable up to here, and of the next epoch.
+    /// What the tables have is durable, and of the next epoch; entries that are not in the tables there
+    /// must not be.
     pub(super) fn restart(&mut self) {
         self.epoch += 1;
         (self.number, self.end) = (0, 0);
     }
 
-    /// The record of these entries, if there is room for it.
-    pub(super) fn record(&self, entries: &[Entry]) -> Option<Vec<u8>> {
-        let first = entries.first()?.log_id.index;
+    /// The entries that were written and are not in the tables yet.
+    pub(super) fn unlaid(&self) -> &[LogRow] {
+        &self.unlaid.0
+    }
+
+    /// How many bytes these are.
+    pub(super) fn unlaid_bytes(&self) -> usize {
+        self.unlaid.1
+    }
+
+    /// They are in the tables now.
+    pub(super) fn laid(&mut self) {
+        self.unlaid = Default::default();
+    }
+
+    /// The record of these rows, if there is room for it.
+    pub(super) fn record(&self, rows: &[LogRow]) -> Option<Vec<u8>> {
+        let first = rows.first()?.log_id.index;
         let mut body = first.to_le_bytes().to_vec();
-        for entry in entries {
-            let row = entry.seal(&entry.log_id.index.to_be_bytes());
-            body.extend_from_slice(&u32::try_from(row.len()).ok()?.to_le_bytes());
-            body.extend_from_slice(&row);
+        for LogRow { sealed, .. } in rows {
+            body.extend_from_slice(&u32::try_from(sealed.len()).ok()?.to_le_bytes());
+            body.extend_from_slice(sealed);
         }
         let mut record = header(self.epoch, self.number, body.len() as u64);
         record.append(&mut body);
@@ -75,8 +94,9 @@ impl LogJournal {
         (self.end + record.len() as u64 <= self.room).then_some(record)
     }
 
-    /// Makes a record durable. After an error nothing is known of it, and the journal can't be used.
-    pub(super) fn write(&mut self, mut record: Vec<u8>) -> io::Result<()> {
+    /// Makes the record of these rows durable. After an error nothing is known of it, and the journal
+    /// can't be used.
+    pub(super) fn write(&mut self, mut record: Vec<u8>, rows: Vec<LogRow>) -> io::Result<()> {
         let end = self.end + record.len() as u64;
         if end > self.file.size()? {
             // With room for those that follow: a sync of a file that has grown costs more.
@@ -86,6 +106,8 @@ impl LogJournal {
         self.file.sync()?;
         self.number += 1;
         self.end = end;
+        self.unlaid.1 += rows.iter().map(|row| row.sealed.len()).sum::<usize>();
+        self.unlaid.0.extend(rows);
         Ok(())
     }
 }

@@ -21,6 +21,19 @@ pub(super) const HEAD: &[u8] = b"head";
 /// The last entry that is there.
 pub(super) const TAIL: &[u8] = b"tail";
 
+/// An entry as it lies in the tables and in the journal.
+#[derive(Debug)]
+pub(super) struct LogRow {
+    pub(super) log_id: LogId,
+    pub(super) sealed: Vec<u8>,
+}
+
+impl LogRow {
+    pub(super) fn of(entry: &Entry) -> Self {
+        LogRow { log_id: entry.log_id, sealed: entry.seal(&entry.log_id.index.to_be_bytes()) }
+    }
+}
+
 /// Where the log begins and ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Extent {
@@ -44,6 +57,20 @@ impl Extent {
     }
 }
 
+/// Whether these entries follow the last one, and each other, without a hole. What comes first in a log
+/// that never had anything, openraft has made sure of.
+pub(super) fn check_next(last: Option<LogId>, rows: &[LogRow]) -> Result<(), StoreError> {
+    let first = rows.first().filter(|_| last.is_none());
+    let begin = first.map_or(next(last), |first| first.log_id.index);
+    for (expected, row) in (begin..).zip(rows) {
+        let index = row.log_id.index;
+        if index != expected {
+            return Err(hole(format!("entry {index} was to be appended at {expected}")));
+        }
+    }
+    Ok(())
+}
+
 fn next(log_id: Option<LogId>) -> u64 {
     log_id.map_or(0, |log_id| log_id.index + 1)
 }
@@ -62,23 +89,16 @@ impl Tables<'_> {
     }
 
     /// Appends entries, which must follow the last one without a hole.
-    pub(super) fn append_log(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
-        let Some(last) = entries.last() else { return Ok(()) };
+    pub(super) fn append_log(&mut self, rows: &[LogRow]) -> Result<(), StoreError> {
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
         let extent = self.extent()?;
-        let mut end = extent.end();
+        check_next(extent.last, rows)?;
         if extent.len() == 0 {
-            // What comes first in a log that never had anything, openraft has made sure of.
-            let first = entries.first().filter(|_| extent.last.is_none());
-            end = first.map_or(end, |first| first.log_id.index);
-            put(&mut self.meta, HEAD, &end)?;
+            put(&mut self.meta, HEAD, &first.log_id.index)?;
         }
-        for entry in entries {
-            if entry.log_id.index != end {
-                let index = entry.log_id.index;
-                return Err(hole(format!("entry {index} was to be appended at {end}")));
-            }
-            put(&mut self.log, &end.to_be_bytes(), entry)?;
-            end += 1;
+        for row in rows {
+            let key = row.log_id.index.to_be_bytes();
+            self.log.insert(key.as_slice(), row.sealed.as_slice())?;
         }
         put(&mut self.meta, TAIL, &last.log_id)
     }
@@ -97,7 +117,7 @@ impl Tables<'_> {
                 )));
             }
         }
-        self.append_log(late)
+        self.append_log(&late.iter().map(LogRow::of).collect::<Vec<_>>())
     }
 
     /// Drops the entries from `since` on: another leader has decided otherwise.

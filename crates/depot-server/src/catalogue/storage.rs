@@ -2,9 +2,8 @@
 //! ([`Machine`]).
 //!
 //! One lone command costs one sync, that of its log entry in the journal; what is applied goes with
-//! the next durable transaction, and can be applied again until then. Votes are synced before they are given; what is committed is noted beside what
-//! is applied, for a restart to go on from. All writes of one store come one after the other (redb
-//! has one writer), in the order in which openraft asks for them.
+//! the next durable transaction, and can be applied again until then. Votes are synced before they are
+//! given; what is committed is noted beside what is applied, for a restart to go on from.
 //!
 //! A fault of the file ends the process (`Store::fail`); in a test that goes on, openraft gets an
 //! error and ends, and nobody above answers any more.
@@ -89,7 +88,7 @@ impl Shared {
             return Ok(entries);
         }
         let read = move |store: &Store| {
-            store.read(|transaction| log_tables::entries(transaction, range, limit))
+            store.read_log(|transaction| log_tables::entries(transaction, range, limit))
         };
         self.run(read).await.map_err(|error| reading(&error))
     }
@@ -142,7 +141,7 @@ impl RaftLogStorage<Types> for Log {
     type LogReader = Self;
 
     async fn get_log_state(&mut self) -> Result<LogState<Types>, StorageError> {
-        let extent = self.0.run(|store| store.read(log_tables::extent)).await;
+        let extent = self.0.run(|store| store.read_log(log_tables::extent)).await;
         let extent = extent.map_err(|error| reading(&error))?;
         Ok(LogState { last_purged_log_id: extent.purged, last_log_id: extent.last })
     }
@@ -200,8 +199,7 @@ impl RaftLogStorage<Types> for Log {
     /// no later than it is.
     async fn purge(&mut self, upto: LogId) -> Result<(), StorageError> {
         self.0.recent().purge(upto.index);
-        let purge = move |store: &Store| store.write_soon(|tables| tables.purge_log(&upto));
-        self.0.run(purge).await.map_err(|error| writing(&error))
+        self.0.run(move |store| store.purge(&upto)).await.map_err(|error| writing(&error))
     }
 }
 

@@ -20,9 +20,8 @@
 //! * A commit with `Durability::None` writes nothing: its pages wait in memory, later transactions
 //!   see them, two-phase commit and quick repair mean nothing to it, and the next durable commit
 //!   makes all that came before it durable with itself, or none of it. So what is applied from the
-//!   log is written without a sync: the log entry that it came from is durable already, and after a
-//!   crash the two are never seen in another order than they were written in. Log entries are laid
-//!   into the tables the same way, and made durable by a journal (`log_journal`).
+//!   log is written without a sync: the log entry that it came from is durable already, in a journal
+//!   (`log_journal`), and goes into the tables no later than with that commit.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,14 +31,18 @@ use redb::{Database, Durability, ReadTransaction, ReadableDatabase, WriteTransac
 
 use super::Freshness;
 use super::backend::Fuse;
-use super::consensus::Entry;
+use super::consensus::{Entry, LogId};
 use super::fault::{StoreError, panic_text};
 use super::log_journal::LogJournal;
+use super::log_tables::{self, LogRow};
 use super::tables::{EPOCH, META, Tables, put};
 use super::view::{ReadError, View};
 
 pub use super::opening::{Founding, OpenError, StoreSettings};
 pub use super::rows::Identity;
+
+/// So many bytes of the log wait in memory to be laid into the tables at once, at most.
+const LAID_AT_ONCE: usize = 1 << 20;
 
 type Abort = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -52,8 +55,8 @@ pub struct Store {
     pub(super) fuse: Fuse,
     /// How a running server ends; not set while it starts.
     pub(super) abort: OnceLock<Abort>,
-    /// Held by whoever makes something durable: what is laid into the tables and written into the
-    /// journal stands in both in the same order as the tables' own durable transactions.
+    /// Held by whoever makes something durable or changes the log: what is laid into the tables and
+    /// written into the journal stands in both in the same order as the tables' durable transactions.
     pub(super) journal: Mutex<LogJournal>,
     pub(super) transactions: AtomicU64,
     /// How many snapshots were begun to be received: only the last one may go on.
@@ -104,19 +107,51 @@ impl Store {
         self.fuse.is_blown()
     }
 
-    /// Appends entries to the log: what they were laid into the tables with, the journal makes durable
-    /// (or, where it has no room, a durable transaction does). After any error nobody knows, and the
-    /// process ends.
+    /// Appends entries to the log. The journal makes them durable, and they are laid into the tables
+    /// with others, later; where it has no room, a durable transaction does both. After any error
+    /// nobody knows, and the process ends.
     pub(super) fn append(&self, entries: &[Entry]) -> Result<(), StoreError> {
         let mut journal = lock(&self.journal);
-        let Some(record) = journal.record(entries) else {
+        let rows: Vec<_> = entries.iter().map(LogRow::of).collect();
+        let Some(record) = journal.record(&rows) else {
             return self
-                .commit(journal, |transaction| Tables::open(transaction)?.append_log(entries));
+                .commit(journal, |transaction| Tables::open(transaction)?.append_log(&rows));
         };
-        self.write_soon(|tables| tables.append_log(entries))?;
-        let written = journal.write(record).map_err(|error| redb::StorageError::from(error).into());
+        let last = match journal.unlaid().last() {
+            Some(last) => Some(last.log_id),
+            None => self.read(log_tables::extent)?.last,
+        };
+        log_tables::check_next(last, &rows)
+            .and_then(|()| Ok(journal.write(record, rows).map_err(redb::StorageError::from)?))
+            .inspect_err(|error| self.fail(error))?;
         self.transactions.fetch_add(1, Ordering::SeqCst);
-        written.inspect_err(|error| self.fail(error))
+        if journal.unlaid_bytes() > LAID_AT_ONCE { self.lay(&mut journal) } else { Ok(()) }
+    }
+
+    /// Drops the entries up to this one, which the tables have: durable with the next durable
+    /// transaction, as theirs are.
+    pub(super) fn purge(&self, upto: &LogId) -> Result<(), StoreError> {
+        let mut journal = lock(&self.journal);
+        self.lay(&mut journal)?;
+        self.write_soon(|tables| tables.purge_log(upto))
+    }
+
+    /// Reads the log. Any fault ends the process.
+    pub(super) fn read_log<T>(
+        &self,
+        read: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.lay(&mut lock(&self.journal))?;
+        self.read(read)
+    }
+
+    /// Lays into the tables what only the journal has.
+    fn lay(&self, journal: &mut LogJournal) -> Result<(), StoreError> {
+        if !journal.unlaid().is_empty() {
+            self.write_soon(|tables| tables.append_log(journal.unlaid()))?;
+            journal.laid();
+        }
+        Ok(())
     }
 
     /// One durable transaction, with all that was written before it. When it returns `Ok`, what
@@ -143,10 +178,12 @@ impl Store {
     ) -> Result<T, StoreError> {
         let epoch = journal.epoch() + 1;
         let written = self.guarded(Durability::Immediate, |transaction| {
+            Tables::open(transaction)?.append_log(journal.unlaid())?;
             let changed = change(transaction)?;
             put(&mut transaction.open_table(META)?, EPOCH, &epoch)?;
             Ok(changed)
         })?;
+        journal.laid();
         journal.restart();
         self.transactions.fetch_add(1, Ordering::SeqCst);
         Ok(written)
