@@ -83,8 +83,9 @@ pub async fn deposit(
                     let sealed = Unlisted::new(depot, sealed);
                     Copied { sealed, fanout: None, read, until: Instant::now() }
                 }
-                Stored::Complete(complete, fanout, until) => {
-                    secure(depot, &key, *complete, (fanout, until), upload.cut()).await?
+                Stored::Complete(complete, fanout, until, read) => {
+                    let lanes = (fanout, until);
+                    secure(depot, &key, *complete, lanes, read, upload.cut()).await?
                 }
             }
         }
@@ -162,12 +163,14 @@ async fn secure<'d>(
     key: &UploadKey,
     complete: Complete,
     (fanout, until): (Fanout, Instant),
+    read: Option<Result<Read, Refusal>>,
     cut: &CancellationToken,
 ) -> Result<Copied<'d>, DepositError> {
     let awaited = async {
-        let (enough, read) = tokio::join!(fanout.enough(until), read(depot, key));
+        let enough = fanout.enough(until).await;
         enough.map_err(|_too_few| DepositError::Refused(too_few_copies()))?;
         depot.check_quorum()?;
+        let read = read.ok_or(DepositError::Interrupted(Interrupted::Cut))?;
         Ok(read?)
     };
     let awaited = tokio::select! {

@@ -31,7 +31,7 @@ use super::network::Network;
 use super::peers::Peers;
 use super::propose::{self, BATCH_MAX, Proposal};
 use super::quorum::{Metrics, PATIENCE, Quorum, is_alone, leads};
-use super::read::{self, WAITING_MAX, Waiting};
+use super::read::{self, Asking, WAITING_MAX, Waiting};
 use super::storage::{Log, Machine, Shared};
 use super::store::Store;
 use super::view::{ReadError, View};
@@ -95,6 +95,8 @@ pub(super) struct Inner {
     pub(super) me: u64,
     pub(super) quorum: Arc<Quorum>,
     pub(super) began: Began,
+    /// Who waits for this server's word as the leader.
+    pub(super) rounds: mpsc::Sender<Asking>,
     /// Counts those who use the store.
     pub(super) tracker: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -153,18 +155,20 @@ impl RaftCatalogue {
         drop(metrics.set(raft.metrics())); // nobody else sets it
         let began = begin.began;
         let (tracker, stop) = (tracker.clone(), stop);
-        let inner = Inner { store, blocking, raft, peers, me, quorum, began, tracker, stop };
+        let (rounds, asking) = mpsc::channel(WAITING_MAX);
+        let inner =
+            Inner { store, blocking, raft, peers, me, quorum, began, rounds, tracker, stop };
         let inner = Arc::new(inner);
         let begun = inner.begin(begin, &limits).await;
         if let Err(error) = begun {
             inner.shut_down().await;
             return Err(error);
         }
-        Ok((RaftCatalogue::run(inner), heard))
+        Ok((RaftCatalogue::run(inner, asking), heard))
     }
 
     /// Starts its tasks.
-    fn run(inner: Arc<Inner>) -> Arc<Self> {
+    fn run(inner: Arc<Inner>, asking: mpsc::Receiver<Asking>) -> Arc<Self> {
         let (tracker, stop) = (inner.tracker.clone(), inner.stop.clone());
         let (queue, proposals) = mpsc::channel(BATCH_MAX);
         let (readers, waiting) = mpsc::channel(WAITING_MAX);
@@ -178,6 +182,7 @@ impl RaftCatalogue {
         };
         drop(tracker.spawn(proposer));
         drop(tracker.spawn(read::run(Arc::clone(&inner), waiting, stop.clone())));
+        drop(tracker.spawn(read::lead(Arc::clone(&inner), asking, stop.clone())));
         drop(tracker.spawn(members::run(Arc::clone(&inner), stop)));
         Arc::new(RaftCatalogue { inner, queue, readers })
     }

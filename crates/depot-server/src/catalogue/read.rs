@@ -2,8 +2,8 @@
 //!
 //! One round is under way at a time; who comes while it is waits for the next one, since only a
 //! round that begins after a reader came may speak for it. The leader of a round makes sure that it
-//! still leads, by a heartbeat to a majority, and names the entry up to which the tables must have
-//! come: what was committed when it was asked, and in any case the first entry of its own term,
+//! still leads, by a heartbeat to a majority, which the rounds of all servers share in the same way,
+//! and names the entry up to which the tables must have come: what was committed when it was asked, and in any case the first entry of its own term,
 //! which a new leader must have committed before it knows what was. A round that does not come to
 //! its end within 5 s makes local views; after 5 s without a majority nobody waits at all.
 
@@ -29,6 +29,8 @@ pub(super) const AGAIN: Duration = Duration::from_millis(25);
 
 /// Somebody who waits for a round.
 pub(super) type Waiting = oneshot::Sender<Freshness>;
+/// A round that waits for its leader's word.
+pub(super) type Asking = oneshot::Sender<Option<u64>>;
 
 /// Runs rounds for those who wait, until the server stops.
 pub(super) async fn run(
@@ -48,6 +50,29 @@ pub(super) async fn run(
         };
         for reader in readers {
             let _gone = reader.send(freshness); // who does not wait any more needs none
+        }
+    }
+}
+
+/// As the leader, makes sure that it leads and says up to where the tables must have come, for all
+/// rounds that wait.
+pub(super) async fn lead(
+    inner: Arc<Inner>,
+    mut rounds: mpsc::Receiver<Asking>,
+    stop: CancellationToken,
+) {
+    loop {
+        let mut asking = Vec::new();
+        tokio::select! {
+            count = rounds.recv_many(&mut asking, WAITING_MAX) => if count == 0 { return },
+            () = stop.cancelled() => return,
+        }
+        let index = tokio::select! {
+            index = inner.confirm() => index,
+            () = stop.cancelled() => None,
+        };
+        for round in asking {
+            let _gone = round.send(index); // its time was over
         }
     }
 }
@@ -87,9 +112,16 @@ impl Inner {
         }
     }
 
-    /// The same, where this server leads. A leader that was restarted leads on without a new term,
-    /// and may not know yet of all that it had committed before: its whole log of then counts.
+    /// The same, where this server leads.
     pub(super) async fn read_index(&self) -> Option<u64> {
+        let (tell, told) = oneshot::channel();
+        self.rounds.send(tell).await.ok()?;
+        told.await.ok()?
+    }
+
+    /// A leader that was restarted leads on without a new term, and may not know yet of all that it
+    /// had committed before: its whole log of then counts.
+    async fn confirm(&self) -> Option<u64> {
         let (log_id, _) = self.raft.get_read_log_id().await.ok()?;
         let index = log_id.map_or(0, |log_id| log_id.index);
         let led_before = self.raft.metrics().borrow().vote == self.began.vote;

@@ -18,7 +18,7 @@ use super::admit::refuse;
 use super::commit::Read;
 use super::fanout::Fanout;
 use super::feed::Feed;
-use super::{DepositError, expected_hash, wrong_hash};
+use super::{DepositError, expected_hash, read, wrong_hash};
 use crate::buffers::IN_FLIGHT;
 use crate::depot::{Depot, SEAL_WITHIN, TooSlow};
 use crate::seams::blocking;
@@ -61,8 +61,9 @@ type Job = oneshot::Receiver<Result<Staging, VolumeError>>;
 pub(super) enum Stored {
     /// It is sealed: nobody else is to have a copy. With it, what it is to replace.
     Sealed(Sealed, Read),
-    /// It is synced, and waits for the copies on other servers, until then.
-    Complete(Box<Complete>, Fanout, Instant),
+    /// It is synced, and waits for the copies on other servers, until then. With it, what it is to
+    /// replace, unless the upload was cut.
+    Complete(Box<Complete>, Fanout, Instant, Option<Result<Read, Refusal>>),
 }
 
 /// What came of a payload: where it lies, and what of it is not written yet.
@@ -100,8 +101,12 @@ pub(super) async fn receive(
                 match fanout {
                     Some(fanout) => {
                         let feed = Arc::clone(fanout.feed());
-                        let complete = complete(depot, staging, rest, key, expected, feed).await?;
-                        Ok(Stored::Complete(Box::new(complete), fanout, until))
+                        let (complete, read) = tokio::join!(
+                            complete(depot, staging, rest, key, expected, feed),
+                            // Meanwhile: it takes as long as a sync.
+                            cut.run_until_cancelled(read(depot, key)),
+                        );
+                        Ok(Stored::Complete(Box::new(complete?), fanout, until, read))
                     }
                     None => seal(depot, staging, rest, key, expected).await,
                 }
