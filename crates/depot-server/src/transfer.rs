@@ -6,6 +6,7 @@
 //!         Data.. Data.. End{digest}        Receipt | Refused          the hash is always last
 //!         Data.. Abort                     (nothing)
 //! whole   Whole{bytes, digest}             Receipt | Refused          a small payload, in one frame
+//! batch   Batch{(bytes, digest)..}         Receipts{Receipt | Refused..}   several, likewise
 //! vouch   Vouch{digest, size}              Receipt | Refused
 //! pull    Pull{digest, size, offset, most} Data.. Data.. End | Refused
 //! ```
@@ -19,6 +20,7 @@ mod arrivals;
 mod courier;
 mod fetch;
 mod message;
+mod outbox;
 mod pull;
 mod push;
 mod serve;
@@ -28,16 +30,19 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use depot_protocol::{Digest, ServerName};
 
 use crate::catalogue::Receipt;
 use crate::cluster::members::Member;
 use crate::cluster::{Conversation, LinkError, Links, Service};
+use crate::tasks::Tasks;
 pub use arrivals::Arrivals;
 pub use courier::{Added, Courier, File};
 pub use fetch::FetchError;
 use message::Message;
 pub use message::No;
+use outbox::Outbox;
 pub use pull::Pull;
 pub use push::Push;
 pub use serve::TransferService;
@@ -69,12 +74,14 @@ pub enum TransferError {
 #[derive(Clone)]
 pub struct Transfer {
     links: Option<Arc<Links>>,
+    outbox: Option<Arc<Outbox>>,
 }
 
 impl Transfer {
     /// Over these connections; none in a depot of one.
-    pub fn new(links: Option<Arc<Links>>) -> Self {
-        Transfer { links }
+    pub fn new(links: Option<Arc<Links>>, tasks: &Tasks) -> Self {
+        let outbox = links.clone().map(|links| Outbox::new(links, tasks.clone()));
+        Transfer { links, outbox }
     }
 
     /// Whether a peer answers its pings.
@@ -102,16 +109,15 @@ impl Transfer {
         }
     }
 
-    /// Pushes a small payload whole.
+    /// Pushes a small payload whole, with others that go there at the same time.
     pub async fn whole(
         &self,
         peer: &ServerName,
-        payload: &[u8],
+        payload: Bytes,
         digest: &Digest,
     ) -> Result<Receipt, TransferError> {
-        let parts: [&[u8]; 3] = [&[message::WHOLE], payload, digest.as_bytes()];
-        let answer = self.links()?.ask(peer, Service::Transfer, &parts, RECEIPT_WITHIN).await?;
-        receipt_of(peer, Message::parse(answer)?)
+        let outbox = self.outbox.as_ref().ok_or_else(alone)?;
+        outbox.push(peer, payload, digest).await
     }
 
     /// Has a peer look for a copy of this content and vouch for it. `None`: it has none.
@@ -156,18 +162,27 @@ impl Transfer {
     }
 
     fn links(&self) -> Result<&Links, LinkError> {
-        self.links.as_deref().ok_or_else(|| {
-            LinkError::Unreachable(io::Error::new(io::ErrorKind::NotFound, "a depot of one"))
-        })
+        self.links.as_deref().ok_or_else(alone)
     }
+}
+
+fn alone() -> LinkError {
+    LinkError::Unreachable(io::Error::new(io::ErrorKind::NotFound, "a depot of one"))
 }
 
 /// A receipt of this peer's; nobody's but its own is taken from it.
 fn receipt_of(peer: &ServerName, answer: Message) -> Result<Receipt, TransferError> {
     match answer {
-        Message::Receipt(receipt) if receipt.server == *peer => Ok(receipt),
+        Message::Receipt(receipt) => own_receipt(peer, receipt),
         Message::Refused(no) => Err(TransferError::Refused(no)),
         other => Err(out_of_step(&other, "a receipt")),
+    }
+}
+
+fn own_receipt(peer: &ServerName, receipt: Receipt) -> Result<Receipt, TransferError> {
+    match receipt.server == *peer {
+        true => Ok(receipt),
+        false => Err(out_of_step(&Message::Receipt(receipt), "a receipt of its own")),
     }
 }
 

@@ -109,7 +109,7 @@ impl Site {
         let links = Links::new(Arc::clone(&members), identity.clone(), &seams, &tasks);
         let (buffers, changes) = (Buffers::new(64 << 20), links.changes());
         let courier = Courier {
-            transfer: Transfer::new(Some(links)),
+            transfer: Transfer::new(Some(links), &tasks),
             custody: Arc::clone(&custody),
             seams: seams.clone(),
             buffers: buffers.clone(),

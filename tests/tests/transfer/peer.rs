@@ -22,6 +22,8 @@ const PULL: u8 = 6;
 const READY: u8 = 7;
 const RECEIPT: u8 = 8;
 const REFUSED: u8 = 9;
+const BATCH: u8 = 10;
+const RECEIPTS: u8 = 11;
 pub(crate) const FULL: u8 = 0;
 pub(crate) const ABSENT: u8 = 4;
 pub(crate) const BAD: u8 = 5;
@@ -48,6 +50,10 @@ pub(crate) enum Wrong {
     Slow(Duration),
     /// It refuses after so many.
     Refuses(usize, u8),
+    /// It is of a release that knows no batches of payloads.
+    KnowsNoBatches,
+    /// To the first thing that it is asked it gives no answer.
+    StallsOnce,
 }
 
 /// A peer with one content, which it sends or takes.
@@ -146,6 +152,13 @@ impl Faulty {
         self.receipt(with).await
     }
 
+    async fn receipts(&self, count: u64, with: &mut Conversation) -> Result<(), LinkError> {
+        assert!(count < 128, "a number of one byte");
+        let name = self.name.as_bytes();
+        let one = [&[0, name.len() as u8], name, &[1, 0]].concat();
+        with.send(&[&[RECEIPTS, count as u8], &one.repeat(count as usize)]).await
+    }
+
     async fn receipt(&self, with: &mut Conversation) -> Result<(), LinkError> {
         let name = self.name.as_bytes();
         with.send(&[&[RECEIPT, name.len() as u8], name, &[1, 0]]).await
@@ -160,8 +173,13 @@ impl Serve for Faulty {
         first: Bytes,
         with: &mut Conversation,
     ) -> Result<(), LinkError> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.asked.fetch_add(1, Ordering::SeqCst) == 0 && self.wrong == Wrong::StallsOnce {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+        }
         match first.first() {
+            Some(&BATCH) if self.wrong != Wrong::KnowsNoBatches => {
+                self.receipts(varint(&first[1..]).0, with).await
+            }
             Some(&PUSH) => self.take(with).await,
             Some(&(WHOLE | VOUCH)) => match self.maybe(0, with).await? {
                 true => Ok(()),

@@ -105,7 +105,7 @@ impl Site {
             self.settings.volume.trash,
         ));
         let courier = Courier {
-            transfer: Transfer::new(links.clone()),
+            transfer: Transfer::new(links.clone(), &self.tasks),
             custody: Arc::clone(&custody),
             seams: seams.clone(),
             buffers: self.shared.buffers.clone(),

@@ -1,5 +1,6 @@
 //! The messages, each one frame: a byte that tells its kind, then what goes with it in postcard;
-//! behind `Data` the raw bytes of a piece, behind `Whole` those of a payload and its hash.
+//! behind `Data` the raw bytes of a piece, behind `Whole` those of a payload and its hash, behind
+//! `Batch` those of several, one behind another.
 
 use std::fmt;
 use std::time::Duration;
@@ -49,15 +50,39 @@ pub enum No {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Message {
     Data(Bytes),
-    Whole { payload: Bytes, digest: Digest },
-    Push { size: u64 },
-    End { digest: Digest },
+    Whole {
+        payload: Bytes,
+        digest: Digest,
+    },
+    Push {
+        size: u64,
+    },
+    End {
+        digest: Digest,
+    },
     Abort,
-    Vouch { digest: Digest, size: u64 },
-    Pull { digest: Digest, size: u64, offset: u64, most: u32 },
-    Ready { most: u32 },
+    Vouch {
+        digest: Digest,
+        size: u64,
+    },
+    Pull {
+        digest: Digest,
+        size: u64,
+        offset: u64,
+        most: u32,
+    },
+    Ready {
+        most: u32,
+    },
     Receipt(Receipt),
     Refused(No),
+    /// Payloads of these sizes, each with its hash behind it, in `raw`.
+    Batch {
+        sizes: Vec<u32>,
+        raw: Bytes,
+    },
+    /// What became of each payload of a batch.
+    Receipts(Vec<Result<Receipt, No>>),
 }
 
 /// A message as it is sent, less raw bytes. The place of a variant is the kind that is sent, so
@@ -72,12 +97,39 @@ enum Head {
     Vouch { digest: [u8; HASH], size: u64 },
     Pull { digest: [u8; HASH], size: u64, offset: u64, most: u32 },
     Ready { most: u32 },
-    Receipt { server: String, incarnation: u64, sweep: u64 },
+    Receipt(WireReceipt),
     Refused(No),
+    Batch { sizes: Vec<u32> },
+    Receipts(Vec<Result<WireReceipt, No>>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireReceipt {
+    server: String,
+    incarnation: u64,
+    sweep: u64,
+}
+
+impl WireReceipt {
+    fn of(receipt: &Receipt) -> Self {
+        WireReceipt {
+            server: receipt.server.as_str().to_owned(),
+            incarnation: receipt.incarnation.0,
+            sweep: receipt.sweep.0,
+        }
+    }
+
+    fn parse(self) -> Result<Receipt, Unknown> {
+        Ok(Receipt {
+            server: ServerName::parse(&self.server).map_err(|_| Unknown)?,
+            incarnation: Incarnation(self.incarnation),
+            sweep: SweepNumber(self.sweep),
+        })
+    }
 }
 
 impl Message {
-    /// A message that has no raw bytes.
+    /// A message, less raw bytes.
     pub(super) fn encode(&self) -> Vec<u8> {
         let bytes = |digest: &Digest| *digest.as_bytes();
         let head = match self {
@@ -91,12 +143,16 @@ impl Message {
                 Head::Pull { digest: bytes(digest), size: *size, offset: *offset, most: *most }
             }
             Message::Ready { most } => Head::Ready { most: *most },
-            Message::Receipt(receipt) => Head::Receipt {
-                server: receipt.server.as_str().to_owned(),
-                incarnation: receipt.incarnation.0,
-                sweep: receipt.sweep.0,
-            },
+            Message::Receipt(receipt) => Head::Receipt(WireReceipt::of(receipt)),
             Message::Refused(no) => Head::Refused(*no),
+            Message::Batch { sizes, .. } => Head::Batch { sizes: sizes.clone() },
+            Message::Receipts(answers) => {
+                let answer = |answer: &Result<Receipt, No>| match answer {
+                    Ok(receipt) => Ok(WireReceipt::of(receipt)),
+                    Err(no) => Err(*no),
+                };
+                Head::Receipts(answers.iter().map(answer).collect())
+            }
         };
         postcard::to_stdvec(&head).expect("numbers and strings encode into memory")
     }
@@ -123,15 +179,34 @@ impl Message {
             }
             Head::Pull { .. } => return Err(Unknown),
             Head::Ready { most } => Message::Ready { most },
-            Head::Receipt { server, incarnation, sweep } => Message::Receipt(Receipt {
-                server: ServerName::parse(&server).map_err(|_| Unknown)?,
-                incarnation: Incarnation(incarnation),
-                sweep: SweepNumber(sweep),
-            }),
+            Head::Receipt(receipt) => Message::Receipt(receipt.parse()?),
+            Head::Batch { sizes } => {
+                let each = sizes.iter().map(|size| *size as usize + HASH);
+                return match each.sum::<usize>() == raw.len() {
+                    true => Ok(Message::Batch { sizes, raw }),
+                    false => Err(Unknown),
+                };
+            }
+            Head::Receipts(answers) => {
+                let parse = |answer: Result<WireReceipt, No>| match answer {
+                    Ok(receipt) => receipt.parse().map(Ok),
+                    Err(no) => Ok(Err(no)),
+                };
+                Message::Receipts(answers.into_iter().map(parse).collect::<Result<_, _>>()?)
+            }
             Head::Refused(no) => Message::Refused(no),
         };
         if raw.is_empty() { Ok(message) } else { Err(Unknown) }
     }
+}
+
+/// The payloads of a batch, each with the hash that came with it.
+pub(super) fn payloads(sizes: Vec<u32>, mut raw: Bytes) -> impl Iterator<Item = (Bytes, Digest)> {
+    sizes.into_iter().map_while(move |size| {
+        let payload = raw.split_to(size as usize);
+        let digest = Digest::from_bytes(*raw.split_to(HASH).first_chunk()?);
+        Some((payload, digest))
+    })
 }
 
 /// The next message of a conversation.
@@ -174,6 +249,8 @@ impl fmt::Debug for Message {
             Message::Ready { .. } => write!(f, "Ready"),
             Message::Receipt(receipt) => write!(f, "Receipt({})", receipt.server),
             Message::Refused(no) => write!(f, "Refused({no:?})"),
+            Message::Batch { sizes, .. } => write!(f, "Batch({} payloads)", sizes.len()),
+            Message::Receipts(answers) => write!(f, "Receipts({})", answers.len()),
         }
     }
 }
@@ -198,6 +275,8 @@ mod tests {
                 sweep: SweepNumber(7),
             }),
             Message::Refused(No::Witness),
+            Message::Batch { sizes: vec![], raw: Bytes::new() },
+            Message::Receipts(vec![Err(No::Full)]),
         ]
     }
 
@@ -217,6 +296,21 @@ mod tests {
         let payload = Bytes::from_static(b"depot");
         assert_eq!(Message::parse(whole.into()).ok(), Some(Message::Whole { payload, digest }));
         assert_eq!([DATA, WHOLE], [0, 1]);
+        let raw = Bytes::from([&b"depot"[..], &[7; 32], b"!", &[8; 32]].concat());
+        let batch = Message::Batch { sizes: vec![5, 1], raw: raw.clone() };
+        let frame = Bytes::from([&batch.encode(), &raw[..]].concat());
+        let Ok(Message::Batch { sizes, raw }) = Message::parse(frame.clone()) else {
+            panic!("no batch")
+        };
+        let other = Digest::from_bytes([8; 32]);
+        let read: Vec<_> = payloads(sizes, raw).collect();
+        assert_eq!(
+            read,
+            [(Bytes::from_static(b"depot"), digest), (Bytes::from_static(b"!"), other)]
+        );
+        for end in 0..frame.len() {
+            assert!(Message::parse(frame.slice(..end)).is_err(), "cut at {end}");
+        }
     }
 
     #[test]
@@ -229,7 +323,7 @@ mod tests {
             assert!(Message::parse([frame, vec![0]].concat().into()).is_err(), "{message:?}");
         }
         assert!(Message::parse(vec![WHOLE; HASH].into()).is_err(), "a hash is 32 bytes");
-        assert!(Message::parse(vec![10].into()).is_err(), "a kind that is none");
+        assert!(Message::parse(vec![12].into()).is_err(), "a kind that is none");
         let past = Message::Pull { digest: Digest::EMPTY, size: 1, offset: 2, most: 1 };
         assert!(Message::parse(past.encode().into()).is_err(), "an offset past the end");
     }

@@ -44,6 +44,8 @@ enum Incoming {
 }
 
 type Writing = oneshot::Receiver<Result<Staging, VolumeError>>;
+/// A small payload on its way to the disk.
+type Landing = oneshot::Receiver<Result<Sealed, No>>;
 /// A piece on its way from it.
 type Reading = oneshot::Receiver<(Result<Bytes, BlobError>, Blob)>;
 
@@ -61,9 +63,10 @@ impl Serve for TransferService {
         match parse(first)? {
             Message::Push { size } => self.take(size, conversation).await,
             Message::Whole { payload, digest } => {
-                let taken = self.take_whole(payload, digest).await;
+                let taken = landed(self.take_whole(payload, digest).await).await;
                 self.answer(taken, conversation).await
             }
+            Message::Batch { sizes, raw } => self.take_batch(sizes, raw, conversation).await,
             Message::Vouch { digest, size } => {
                 let vouched = self.vouch(digest, size).await;
                 self.answer(vouched, conversation).await
@@ -127,19 +130,44 @@ impl TransferService {
         blocking::start(&self.seams.blocking, move || staging.append(&piece).map(|()| staging))
     }
 
-    /// Takes a small payload.
-    async fn take_whole(&self, payload: Bytes, digest: Digest) -> Result<Sealed, No> {
+    /// Takes a small payload; it has landed when the receiver says so.
+    async fn take_whole(&self, payload: Bytes, digest: Digest) -> Result<Landing, No> {
         if payload.len() as u64 > WHOLE_MAX {
             return Err(No::WrongHash);
         }
         let mut staging = self.stage(payload.len() as u64).await?;
         if staging.is_held() {
             staging.append(&payload).map_err(|error| not_stored(&error))?;
-            let sealed = staging.seal_soon(digest, sealing).await;
-            return sealed.map_err(|_| fault(&blocking::Lost))?;
+            return Ok(staging.seal_soon(digest, sealing));
         }
         let seal = move || staging.append(&payload).and_then(|()| staging.seal(&digest));
-        self.run(seal).await.and_then(sealing)
+        Ok(blocking::start(&self.seams.blocking, move || sealing(seal())))
+    }
+
+    /// Takes small payloads that came together, and tells of each what became of it.
+    async fn take_batch(
+        &self,
+        sizes: Vec<u32>,
+        raw: Bytes,
+        conversation: &mut Conversation,
+    ) -> Result<(), LinkError> {
+        let mut landing = Vec::with_capacity(sizes.len());
+        for (payload, digest) in message::payloads(sizes, raw) {
+            landing.push(self.take_whole(payload, digest).await);
+        }
+        let (mut there, mut answers) = (Vec::new(), Vec::with_capacity(landing.len()));
+        for taken in landing {
+            let sealed = landed(taken).await;
+            answers.push(sealed.map(|sealed| {
+                there.push(sealed.digest());
+                self.custody.receipt(&sealed)
+            }));
+        }
+        let sent = message::send(conversation, &Message::Receipts(answers)).await;
+        if sent.is_err() {
+            there.into_iter().for_each(|digest| self.custody.let_go(digest));
+        }
+        sent
     }
 
     async fn stage(&self, size: u64) -> Result<Staging, No> {
@@ -265,6 +293,10 @@ fn sealing(sealed: Result<Seal, VolumeError>) -> Result<Sealed, No> {
         Ok(Seal::WrongHash) => Err(No::WrongHash),
         Err(error) => Err(not_stored(&error)),
     }
+}
+
+async fn landed(taken: Result<Landing, No>) -> Result<Sealed, No> {
+    taken?.await.unwrap_or_else(|_| Err(fault(&blocking::Lost)))
 }
 
 impl Incoming {

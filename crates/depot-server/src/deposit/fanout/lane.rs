@@ -33,7 +33,7 @@ impl Lanes {
             let digest = self.feed.whole().await.ok_or(LaneError::GivenUp)?;
             let receipt = async {
                 let payload = self.feed.gathered();
-                Ok(transfer.whole(server, &payload, &digest).await?)
+                Ok(transfer.whole(server, payload, &digest).await?)
             };
             return self.patiently(receipt).await;
         }
