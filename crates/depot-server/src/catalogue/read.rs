@@ -3,9 +3,10 @@
 //! One round is under way at a time; who comes while it is waits for the next one, since only a
 //! round that begins after a reader came may speak for it. The leader of a round makes sure that it
 //! still leads, by a heartbeat to a majority, which the rounds of all servers share in the same way,
-//! and names the entry up to which the tables must have come: what was committed when it was asked, and in any case the first entry of its own term,
-//! which a new leader must have committed before it knows what was. A round that does not come to
-//! its end within 5 s makes local views; after 5 s without a majority nobody waits at all.
+//! and names the entry up to which the tables must have come: what was committed when it was asked,
+//! and in any case the first entry of its own term, which a new leader must have committed before it
+//! knows what was. A round that does not come to its end within 5 s makes local views; after 5 s
+//! without a majority nobody waits at all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +69,7 @@ pub(super) async fn lead(
             () = stop.cancelled() => return,
         }
         let index = tokio::select! {
-            index = inner.confirm() => index,
+            index = timeout(TRY, inner.confirm()) => index.unwrap_or(None),
             () = stop.cancelled() => None,
         };
         for round in asking {
