@@ -153,19 +153,26 @@ impl Store {
         }
         let whole = check || file.size()? <= settings.check_on_open;
         let look = if whole { Look::Whole } else { Look::Front };
-        match look_at(file, settings.cache, look) {
+        let epoch = match look_at(file, settings.cache, look) {
             // The last commit does not tell which pages are free, and redb is to find out: it may,
             // if all the rest is whole.
             Err(StoreError::Database(redb::Error::RepairAborted)) => {
                 let file = disk.open(database(), OpenMode::Read)?;
-                look_at(file, settings.cache, Look::Whole)?;
+                look_at(file, settings.cache, Look::Whole)?
             }
             other => other?,
-        }
-        Ok(Store::start(disk, settings)?)
+        };
+        // Before redb opens it: that changes a file that has grown since its last commit.
+        let (journal, late) = open_journal(disk, settings.journal, epoch)?;
+        Ok(Store::start(disk, settings, journal, late)?)
     }
 
-    fn start(disk: &dyn Disk, settings: &StoreSettings) -> Result<Self, StoreError> {
+    fn start(
+        disk: &dyn Disk,
+        settings: &StoreSettings,
+        journal: LogJournal,
+        late: Option<Vec<Entry>>,
+    ) -> Result<Self, StoreError> {
         let file = disk.open(database(), OpenMode::Write).map_err(redb::StorageError::from)?;
         // What a killed process wrote and did not sync is what is opened: it must stay.
         file.sync().map_err(redb::StorageError::from)?;
@@ -177,14 +184,10 @@ impl Store {
         let read = || {
             let transaction = database.begin_read()?;
             let migrated = tables::progress(&transaction)?.is_some();
-            let epoch = get(&transaction.open_table(META)?, EPOCH)?;
-            let numbers = (tables::start_number(&transaction)?, epoch);
-            let (journal, late) = open_journal(disk, settings.journal, epoch)?;
-            Ok((tables::identity(&transaction)?, numbers, migrated, journal, late))
+            Ok((tables::identity(&transaction)?, tables::start_number(&transaction)?, migrated))
         };
         // Without a fuse the database would be tidied up as it is closed.
-        let (identity, (start_number, epoch), migrated, journal, late) =
-            catching(read).inspect_err(|_| fuse.blow())?;
+        let (identity, start_number, migrated) = catching(read).inspect_err(|_| fuse.blow())?;
         let (abort, transactions) = (OnceLock::new(), AtomicU64::new(0));
         let start_number = Arc::new(AtomicU64::new(start_number));
         let transfers = AtomicU64::new(0);
@@ -201,8 +204,8 @@ impl Store {
         };
         if !migrated {
             store.write(|tables| migrate::from_first_release(tables, &store.identity))?;
-        } else if epoch.is_none() || !late.is_empty() {
-            store.write(|tables| tables.append_late(&late))?;
+        } else if late.as_ref().is_none_or(|late| !late.is_empty()) {
+            store.write(|tables| tables.append_late(&late.unwrap_or_default()))?;
         }
         Ok(store)
     }
@@ -222,12 +225,12 @@ impl Store {
 }
 
 /// Opens the journal of a catalogue of this epoch, and says what of it the tables may lack. One that
-/// never had a journal gets one.
+/// never had a journal gets one: `None`.
 fn open_journal(
     disk: &dyn Disk,
     room: u64,
     epoch: Option<u64>,
-) -> Result<(LogJournal, Vec<Entry>), StoreError> {
+) -> Result<(LogJournal, Option<Vec<Entry>>), StoreError> {
     let file = match (disk.open(journal(), OpenMode::Write), epoch) {
         (Err(error), None) if error.kind() == io::ErrorKind::NotFound => {
             disk.open(journal(), OpenMode::CreateNew)
@@ -243,7 +246,7 @@ fn open_journal(
         let empty = file.set_size(0).and_then(|()| file.sync());
         empty.and_then(|()| disk.sync_dir(folder())).map_err(redb::StorageError::from)?;
     }
-    let late = epoch.map_or(Ok(Vec::new()), |epoch| log_journal::entries(&*file, epoch))?;
+    let late = epoch.map(|epoch| log_journal::entries(&*file, epoch)).transpose()?;
     Ok((LogJournal::new(file, room, epoch.unwrap_or_default()), late))
 }
 
@@ -281,8 +284,8 @@ enum Look {
     Front,
 }
 
-/// Opens a file without changing it.
-fn look_at(file: Box<dyn DiskFile>, cache: usize, look: Look) -> Result<(), StoreError> {
+/// Opens a file without changing it, and says what epoch its tables are of.
+fn look_at(file: Box<dyn DiskFile>, cache: usize, look: Look) -> Result<Option<u64>, StoreError> {
     let overlay = Overlay::new(file).map_err(redb::StorageError::from)?;
     catching(move || {
         let mut builder = Builder::new();
@@ -301,7 +304,7 @@ fn look_at(file: Box<dyn DiskFile>, cache: usize, look: Look) -> Result<(), Stor
                 tables::progress(&transaction)?;
             }
         }
-        Ok(())
+        get(&transaction.open_table(META)?, EPOCH)
     })
 }
 
