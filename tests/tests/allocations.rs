@@ -79,7 +79,7 @@ fn no_request_asks_for_more_memory_than_it_did() {
         assert!(client.deposit(ID, "large 0", &large).await.is_done());
         let before = HeapStats::get();
         assert!(client.deposit(ID, "large 1", &large).await.is_done());
-        Asked::since(&before, 32).is_at_most("each MiB of a large deposit", 44, 28_000);
+        Asked::since(&before, 32).is_at_most("each MiB of a large deposit", 58, 28_000);
         let before = HeapStats::get();
         assert!(matches!(client.recover(ID, "large 1").await, Recovered::Whole(_)));
         Asked::since(&before, 32).is_at_most("each MiB of a large recover", 22, 4_500_000);

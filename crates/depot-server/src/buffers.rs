@@ -2,9 +2,10 @@
 //!
 //! A transfer that moves bytes in bulk takes a [`Lease`] and reads and writes in large pieces;
 //! where the pool is used up it goes on in small ones, slower, and waits for nobody. So memory is
-//! bounded by `[deposit] memory`, plus at most 128 KiB for a transfer without a lease and a few
-//! KiB for a connection without a transfer. A deposit with replicas keeps at most 384 KiB more for
-//! its lanes, and each lane the piece that it sends. A page of a list has a small pool of its own.
+//! bounded by `[deposit] memory`, plus at most 192 KiB for a transfer without a lease and a few
+//! KiB for a connection without a transfer. A deposit with replicas keeps at most 640 KiB more for
+//! its lanes, and each lane the piece that it sends. A page of a list has a small pool of its
+//! own, and so have large payloads on their way past the page cache (8 MiB).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,11 @@ pub const IN_FLIGHT: usize = 3;
 const PAGES: usize = 8;
 /// How long a list waits for its turn.
 const PAGE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many pieces of a transfer between servers wait for the disk.
+pub fn pieces(lease: &Option<Lease>) -> usize {
+    if lease.is_some() { IN_FLIGHT } else { 1 }
+}
 
 /// The pool.
 #[derive(Debug, Clone)]

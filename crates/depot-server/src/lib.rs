@@ -26,6 +26,7 @@ pub mod depot;
 pub mod edit;
 pub mod exit;
 pub mod home;
+pub mod intake;
 pub mod lingering;
 pub mod listener;
 pub mod node;

@@ -30,12 +30,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use depot_protocol::Digest;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::config::VolumeSettings;
 use crate::seams::blocking::Gathered;
 use crate::seams::disk::{self, Disk, Kind, OpenMode};
-use crate::seams::{Clock, Entropy, Seams};
+use crate::seams::{Blocking, Clock, Entropy, Seams};
 
 pub use blob::{Blob, BlobError};
 pub use check::{Check, MANY, Verdict};
@@ -91,6 +91,9 @@ pub struct Volume {
     syncs: Arc<SharedSync>,
     packs: Arc<Packs>,
     small: Arc<Gathered<Step>>,
+    blocking: Arc<dyn Blocking>,
+    /// The right to memory of who writes past the page cache.
+    direct: Arc<Semaphore>,
     parts: Mutex<Parts>,
     trash: Mutex<Trash>,
     /// When copies were set aside of late because the disk did not give them.
@@ -147,6 +150,8 @@ impl Volume {
         let packs = Packs::open(&disk, seams, settings.pack)?;
         let volume = Volume {
             small: together::gather(&seams.blocking, &packs),
+            blocking: Arc::clone(&seams.blocking),
+            direct: staging::direct::memory(),
             packs,
             syncs: Arc::new(SharedSync::new(disk.tells_all())),
             disk,

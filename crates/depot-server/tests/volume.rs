@@ -8,10 +8,12 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use depot_protocol::Digest;
 use depot_server::config::VolumeSettings;
 use depot_server::seams::Seams;
 use depot_server::seams::blocking::Blocking;
+use depot_server::seams::disk::{Disk, OpenMode};
 use depot_server::seams::system_disk::SystemDisk;
 use depot_server::volume::layout::{self, CHUNK, SEGMENT};
 use depot_server::volume::{BlobError, PartKey, Seal, Sealed, Verdict, Volume};
@@ -88,6 +90,7 @@ fn try_open(folder: &tempfile::TempDir, pack: u64) -> std::io::Result<Arc<Volume
 }
 
 /// These tests have no threads to hand work over to.
+#[derive(Debug)]
 struct Inline;
 
 impl Blocking for Inline {
@@ -137,8 +140,11 @@ fn a_staged_payload_is_read_while_it_comes_and_after_it_has_its_name() {
     assert!(reader.read(0, 100).unwrap().is_empty());
     let (first, rest) = bytes.split_at(SEGMENT as usize - 10);
     staging.append(first).unwrap();
-    assert_eq!(reader.written(), first.len() as u64);
-    assert!(reader.read(first.len() as u64, 100).unwrap().is_empty(), "nothing before it is there");
+    let there = staging.readable();
+    assert!(there <= first.len() as u64 && first.len() as u64 - there < 4 * CHUNK);
+    assert_eq!(reader.written(), there);
+    assert!(reader.read(there, 100).unwrap().is_empty(), "nothing before it is there");
+    assert!(reader.read(there - 10, 100).unwrap() == bytes[there as usize - 10..there as usize]);
     staging.append(rest).unwrap();
     bench.put(b"another");
     let sealed = staging.seal(&digest(&bytes)).unwrap();
@@ -152,6 +158,49 @@ fn a_staged_payload_is_read_while_it_comes_and_after_it_has_its_name() {
         read.extend_from_slice(&piece);
     }
     assert!(read == bytes, "blocks of checksums are no payload");
+}
+
+/// The first ones go past the page cache, as long as there is memory for that.
+#[test]
+fn a_large_payload_has_the_same_file_whichever_way_it_is_written() {
+    let bench = Bench::new();
+    for size in [17 * CHUNK + 7, SEGMENT, SEGMENT + 4096, 2 * SEGMENT + 9] {
+        let (bytes, key) = (content(size), part_key(b"large"));
+        let deposit = || {
+            let mut staging = bench.volume.stage(size).unwrap();
+            for (number, pieces) in bytes.chunks(333_333).enumerate() {
+                let pieces = pieces.chunks(100_001).map(Bytes::copy_from_slice).collect();
+                staging.append_all(pieces).unwrap();
+                if number % 6 == 1 {
+                    staging.checkpoint(key, 100).unwrap();
+                    assert_eq!(staging.readable(), staging.written());
+                }
+            }
+            let lags = staging.readable() < staging.written();
+            assert!(matches!(staging.seal(&digest(&bytes)).unwrap(), Seal::Done(_)));
+            (lags, fs::read(bench.path(layout::blob(&digest(&bytes)))).unwrap())
+        };
+        let (lags, past) = deposit();
+        assert!(lags || size.is_multiple_of(4 * CHUNK), "some of it is gathered");
+        let others: Vec<_> = (0..40).map(|_| bench.volume.stage(size).unwrap()).collect();
+        let (lags, through) = deposit();
+        assert!(!lags, "there is no memory left");
+        assert!(past == through, "{size} bytes");
+        drop(others);
+        assert_eq!(bench.staged(), 0);
+    }
+}
+
+/// Where a disk's blocks are larger than ours, or it took part of one.
+#[test]
+fn what_a_disk_does_not_take_past_its_cache_goes_through_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = SystemDisk::open(folder.path()).unwrap();
+    let file = disk.open("a".as_ref(), OpenMode::CreateNew).unwrap();
+    file.bypass_cache();
+    file.write_all_at(b"no whole block", 1).unwrap();
+    file.sync().unwrap();
+    assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"\0no whole block");
 }
 
 #[test]

@@ -36,6 +36,7 @@ mod plan;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -223,7 +224,8 @@ impl Disk for MemoryDisk {
         };
         let writable = mode != OpenMode::Read;
         let path = path.to_owned();
-        Ok(Box::new(MemoryFile { disk: self.clone(), inode, handle, path, writable }))
+        let (disk, direct) = (self.clone(), AtomicBool::new(false));
+        Ok(Box::new(MemoryFile { disk, inode, handle, path, writable, direct }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -276,6 +278,8 @@ struct MemoryFile {
     /// The path that it was opened by, for the log and the faults.
     path: PathBuf,
     writable: bool,
+    /// It takes whole blocks only.
+    direct: AtomicBool,
 }
 
 impl MemoryFile {
@@ -285,6 +289,14 @@ impl MemoryFile {
 
     fn check_writable(&self) -> io::Result<()> {
         if self.writable { Ok(()) } else { Err(Errno::EBADF.into()) }
+    }
+
+    fn check_aligned(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        let fits = buf.as_ptr().align_offset(4096) == 0
+            && buf.len().is_multiple_of(4096)
+            && offset.is_multiple_of(4096);
+        let asked = self.direct.load(Ordering::Relaxed);
+        if fits || !asked { Ok(()) } else { Err(Errno::EINVAL.into()) }
     }
 }
 
@@ -298,6 +310,7 @@ impl DiskFile for MemoryFile {
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.check_aligned(buf, offset)?;
         self.perform(Op::Read, |image| {
             let bytes = image.bytes(self.inode);
             let start = usize::try_from(offset).map_or(bytes.len(), |at| at.min(bytes.len()));
@@ -312,6 +325,7 @@ impl DiskFile for MemoryFile {
 
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         self.check_writable()?;
+        self.check_aligned(buf, offset)?;
         self.disk.perform_or(
             Operation::on(Op::Write, &self.path),
             |image| image.write(self.inode, buf, offset),
@@ -320,6 +334,11 @@ impl DiskFile for MemoryFile {
                 drop(image.write(self.inode, &buf[..whole_sectors(offset, buf.len() / 2)], offset));
             },
         )
+    }
+
+    fn bypass_cache(&self) -> bool {
+        self.direct.store(true, Ordering::Relaxed);
+        true
     }
 
     fn set_size(&self, size: u64) -> io::Result<()> {

@@ -292,6 +292,10 @@ impl DiskFile for TurmoilFile {
         )
     }
 
+    fn bypass_cache(&self) -> bool {
+        false
+    }
+
     fn set_size(&self, size: u64) -> io::Result<()> {
         self.change(
             |file| file.set_len(size),

@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+mod large;
 mod packs;
 mod shared;
 mod sweep;

@@ -1,16 +1,12 @@
 //! The payload on its way from the connection to the disk.
 //!
-//! Reading and writing overlap: while one blocking job hashes and writes the pieces that have
-//! come, the next are read, a few at most, so memory does not grow with the file. When the upload
-//! ends early, what came is kept as a part.
+//! Reading and writing overlap (`intake.rs`). When the upload ends early, what came is kept as a part.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use depot_protocol::{Digest, Refusal};
-use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -21,12 +17,9 @@ use super::feed::Feed;
 use super::{DepositError, expected_hash, read, wrong_hash};
 use crate::buffers::IN_FLIGHT;
 use crate::depot::{Depot, SEAL_WITHIN, TooSlow};
-use crate::seams::blocking;
+use crate::intake::{Intake, IntakeError};
 use crate::uploads::UploadKey;
 use crate::volume::{Complete, Seal, Sealed, Staging, VolumeError};
-
-/// A payload of so many bytes is written in one go, with its seal.
-const SMALL: u64 = 64 * 1024;
 
 /// Where a payload comes from: the session's connection.
 pub trait Payload: Send {
@@ -54,9 +47,6 @@ pub enum Interrupted {
     Stopping,
 }
 
-/// What a blocking job gives back.
-type Job = oneshot::Receiver<Result<Staging, VolumeError>>;
-
 /// A payload that came whole and has the announced hash.
 pub(super) enum Stored {
     /// It is sealed: nobody else is to have a copy. With it, what it is to replace.
@@ -70,7 +60,7 @@ pub(super) enum Stored {
 struct Filled {
     staging: Staging,
     /// The last pieces of a payload that came whole: they are written with the seal.
-    rest: VecDeque<Bytes>,
+    rest: Vec<Bytes>,
     ended: Result<(), Interrupted>,
 }
 
@@ -136,52 +126,51 @@ async fn fill(
 ) -> Result<Filled, Refusal> {
     let mut source = Source { payload, lanes, held_back: true };
     let feed = lanes.map(Fanout::feed);
-    let mut missing = key.size - staging.written();
-    let mut waiting = VecDeque::with_capacity(IN_FLIGHT);
-    let mut idle = Some(staging);
-    let mut job: Option<Job> = None;
-    let mut ended = None;
-    loop {
-        // Once all bytes have come the end comes at once, and the last ones go with the seal; all of
-        // a small payload does that comes in a few pieces.
-        let few = key.size <= SMALL && waiting.len() < IN_FLIGHT;
-        if !waiting.is_empty()
-            && missing > 0
-            && !few
-            && ended.is_none()
-            && let Some(staging) = idle.take()
-        {
-            job = Some(start(depot, staging, key, std::mem::take(&mut waiting)));
-        }
-        match (&mut job, ended) {
-            (None, Some(ended)) => {
-                let staging = idle.take().expect("without a job the staging is here");
-                return Ok(Filled { staging, rest: waiting, ended });
+    let mut intake = Intake::new(&depot.seams.blocking, staging, IN_FLIGHT)
+        .when_written(checkpoints(depot, key, feed.cloned()));
+    let ended = loop {
+        let missing = intake.missing();
+        let next = cut.run_until_cancelled(source.next(missing));
+        let next = intake.meanwhile(next).await.map_err(|error| unwritten(depot, &error))?;
+        match next.unwrap_or(Err(Interrupted::Cut)) {
+            Ok(Some(piece)) => {
+                if let Some(feed) = feed {
+                    feed.push(&piece);
+                }
+                intake.push(piece);
             }
-            (None, None) => tokio::select! {
-                biased;
-                () = cut.cancelled() => ended = Some(Err(Interrupted::Cut)),
-                piece = source.next(missing) => {
-                    ended = take(&mut waiting, &mut missing, piece, feed);
-                }
-            },
-            (Some(running), reading) => tokio::select! {
-                biased;
-                done = running => {
-                    let done = done.map_err(|_| depot.internal("store a payload", &blocking::Lost))?;
-                    let staging = done.map_err(|error| refuse(depot, &error))?;
-                    if let Some(feed) = feed {
-                        feed.written(staging.written());
-                    }
-                    idle = Some(staging);
-                    job = None;
-                }
-                () = cut.cancelled(), if reading.is_none() => ended = Some(Err(Interrupted::Cut)),
-                piece = source.next(missing), if reading.is_none() && waiting.len() < IN_FLIGHT => {
-                    ended = take(&mut waiting, &mut missing, piece, feed);
-                }
-            },
+            Ok(None) => break Ok(()),
+            Err(interrupted) => break Err(interrupted),
         }
+    };
+    let (staging, rest) = intake.end().await.map_err(|error| unwritten(depot, &error))?;
+    Ok(Filled { staging, rest, ended })
+}
+
+/// What is to be done each time that pieces were written: lanes that lag may read them, and now and
+/// then a checkpoint is due.
+fn checkpoints(
+    depot: &Depot,
+    key: &UploadKey,
+    feed: Option<Arc<Feed>>,
+) -> impl Fn(&mut Staging) -> Result<(), VolumeError> + Send + Sync + 'static {
+    let (part, every) = (key.part(), depot.settings.checkpoint);
+    let (custody, lifetime) = (Arc::clone(&depot.custody), depot.settings.part_lifetime.as_secs());
+    move |staging| {
+        if let Some(feed) = &feed {
+            feed.written(staging.readable());
+        }
+        if staging.since_checkpoint() >= every {
+            staging.checkpoint(part, custody.now() + lifetime)?;
+        }
+        Ok(())
+    }
+}
+
+fn unwritten(depot: &Depot, error: &IntakeError) -> Refusal {
+    match error {
+        IntakeError::Volume(error) => refuse(depot, error),
+        IntakeError::Lost(lost) => depot.internal("store a payload", lost),
     }
 }
 
@@ -209,50 +198,11 @@ impl<P: Payload> Source<'_, P> {
     }
 }
 
-fn take(
-    waiting: &mut VecDeque<Bytes>,
-    missing: &mut u64,
-    piece: Result<Option<Bytes>, Interrupted>,
-    feed: Option<&Arc<Feed>>,
-) -> Option<Result<(), Interrupted>> {
-    match piece {
-        Ok(Some(piece)) => {
-            *missing -= piece.len() as u64;
-            if let Some(feed) = feed {
-                feed.push(&piece);
-            }
-            waiting.push_back(piece);
-            None
-        }
-        Ok(None) => Some(Ok(())),
-        Err(interrupted) => Some(Err(interrupted)),
-    }
-}
-
-/// Starts the job that writes these pieces, and makes a checkpoint where one is due.
-fn start(depot: &Depot, mut staging: Staging, key: &UploadKey, pieces: VecDeque<Bytes>) -> Job {
-    let part = key.part();
-    let every = depot.settings.checkpoint;
-    let expires = depot.custody.now() + depot.settings.part_lifetime.as_secs();
-    blocking::start(&depot.seams.blocking, move || {
-        let before = staging.written() / every;
-        append(&mut staging, pieces)?;
-        if staging.written() / every > before {
-            staging.checkpoint(part, expires)?;
-        }
-        Ok(staging)
-    })
-}
-
-fn append(staging: &mut Staging, pieces: VecDeque<Bytes>) -> Result<(), VolumeError> {
-    pieces.iter().try_for_each(|piece| staging.append(piece))
-}
-
 /// One job: the last pieces, the seal, and a look at the record that is to change.
 async fn seal(
     depot: &Depot,
     mut staging: Staging,
-    rest: VecDeque<Bytes>,
+    rest: Vec<Bytes>,
     key: &UploadKey,
     expected: Digest,
 ) -> Result<Stored, Refusal> {
@@ -265,10 +215,10 @@ async fn seal(
         (sealed, Read::of(&view, &namespace, &name))
     };
     let sealed = if staging.is_held() {
-        append(&mut staging, rest).map_err(|error| refuse(depot, &error))?;
+        staging.append_all(rest).map_err(|error| refuse(depot, &error))?;
         depot.done(staging.seal_soon(expected, then)).await
     } else {
-        let seal = move || append(&mut staging, rest).and_then(|()| staging.seal(&expected));
+        let seal = move || staging.append_all(rest).and_then(|()| staging.seal(&expected));
         depot.run(move || then(seal())).await
     };
     let (sealed, read) = sealed?;
@@ -294,14 +244,14 @@ async fn seal(
 async fn complete(
     depot: &Depot,
     mut staging: Staging,
-    rest: VecDeque<Bytes>,
+    rest: Vec<Bytes>,
     key: &UploadKey,
     expected: Digest,
     feed: Arc<Feed>,
 ) -> Result<Complete, Refusal> {
     let (volume, part) = (depot.custody.volume.clone(), key.part());
     let tell = move |staging: &Staging| {
-        feed.written(staging.written());
+        feed.written(staging.readable());
         match staging.is(&expected) {
             true => feed.right(expected),
             false => feed.give_up(),
@@ -314,12 +264,12 @@ async fn complete(
         complete
     };
     let complete = if staging.is_held() {
-        append(&mut staging, rest).map_err(|error| refuse(depot, &error))?;
+        staging.append_all(rest).map_err(|error| refuse(depot, &error))?;
         tell(&staging);
         depot.done(staging.complete_soon(expected, then)).await
     } else {
         let complete = move || {
-            append(&mut staging, rest)?;
+            staging.append_all(rest)?;
             tell(&staging);
             staging.complete(&expected)
         };
@@ -332,12 +282,12 @@ async fn complete(
 async fn keep(
     depot: &Depot,
     mut staging: Staging,
-    rest: VecDeque<Bytes>,
+    rest: Vec<Bytes>,
     key: &UploadKey,
 ) -> Result<(), Refusal> {
     let part = key.part();
     let expires = depot.custody.now() + depot.settings.part_lifetime.as_secs();
-    let job = move || append(&mut staging, rest).and_then(|()| staging.keep(part, expires));
+    let job = move || staging.append_all(rest).and_then(|()| staging.keep(part, expires));
     if let Err(error) = depot.run(job).await? {
         tracing::warn!(%error, "what came of an upload could not be kept");
     }

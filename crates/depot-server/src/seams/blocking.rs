@@ -2,12 +2,12 @@
 //! simulation, so that one seed gives one order of events.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use tokio::sync::oneshot;
 
 /// Runs a piece of work that may block its thread.
-pub trait Blocking: Send + Sync {
+pub trait Blocking: fmt::Debug + Send + Sync {
     /// Starts `job`; it runs to its end even if nobody waits for it.
     fn start(&self, job: Box<dyn FnOnce() + Send>);
 }
@@ -36,6 +36,36 @@ where
     let (job, take) = told(|()| work());
     blocking.start(Box::new(move || job(())));
     take
+}
+
+/// Does both at the same time: `apart` where blocking is allowed, `here` in this thread, which may
+/// block too. Where no thread comes to do `apart` until `here` is done, this one does it.
+pub fn both<A, B>(
+    blocking: &Arc<dyn Blocking>,
+    apart: impl FnOnce() -> A + Send + 'static,
+    here: impl FnOnce() -> B,
+) -> (A, B)
+where
+    A: Send + 'static,
+{
+    let work = Arc::new(Mutex::new(Some(apart)));
+    let (give, take) = mpsc::sync_channel(1);
+    let job = Arc::clone(&work);
+    blocking.start(Box::new(move || {
+        if let Some(work) = take_from(&job) {
+            drop(give.send(work())); // it is waited for, unless `here` panicked
+        }
+    }));
+    let here = here();
+    let apart = match take_from(&work) {
+        Some(work) => work(),
+        None => take.recv().expect("a panic of one half is one of the whole"),
+    };
+    (apart, here)
+}
+
+fn take_from<T>(slot: &Mutex<Option<T>>) -> Option<T> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// `work` as something to be called later, and who gets its result.

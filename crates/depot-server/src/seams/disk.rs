@@ -95,6 +95,12 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// Writes all of `buf` at `offset`, growing the file as needed.
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
 
+    /// From now on what is written here goes past the page cache, where this file system has a way;
+    /// else `false`, and nothing has changed. Then the memory, the length and the offset of every
+    /// read and write are multiples of 4,096. As before, nothing is durable before
+    /// [`DiskFile::sync`]; who reads the file elsewhere finds what was written.
+    fn bypass_cache(&self) -> bool;
+
     /// Cuts or grows it (with zeros).
     fn set_size(&self, size: u64) -> io::Result<()>;
 

@@ -9,8 +9,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 
 use super::disk::{Disk, DiskFile, Entry, Kind, OpenMode, Space};
 
@@ -64,7 +66,7 @@ impl Disk for SystemDisk {
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
         }
-        Ok(Box::new(SystemFile(file)))
+        Ok(Box::new(SystemFile { file, direct: AtomicBool::new(false) }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -161,44 +163,72 @@ fn make_with_ancestors(path: &Path) -> io::Result<()> {
 }
 
 #[derive(Debug)]
-struct SystemFile(File);
+struct SystemFile {
+    file: File,
+    /// It goes past the page cache.
+    direct: AtomicBool,
+}
+
+impl SystemFile {
+    fn set_direct(&self, direct: bool) -> rustix::io::Result<()> {
+        let flags = fs::fcntl_getfl(&self.file)?;
+        let flags = if direct { flags | OFlags::DIRECT } else { flags - OFlags::DIRECT };
+        fs::fcntl_setfl(&self.file, flags)?;
+        self.direct.store(direct, Ordering::Relaxed);
+        Ok(())
+    }
+}
 
 impl DiskFile for SystemFile {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        self.0.read_exact_at(buf, offset)
+        self.file.read_exact_at(buf, offset)
     }
 
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(buf, offset)
+        match self.file.write_all_at(buf, offset) {
+            // This disk wants larger blocks, or took part of one: through the cache it goes.
+            Err(error)
+                if error.raw_os_error() == Some(Errno::INVAL.raw_os_error())
+                    && self.direct.load(Ordering::Relaxed) =>
+            {
+                self.set_direct(false)?;
+                self.file.write_all_at(buf, offset)
+            }
+            other => other,
+        }
+    }
+
+    fn bypass_cache(&self) -> bool {
+        self.set_direct(true).is_ok()
     }
 
     fn set_size(&self, size: u64) -> io::Result<()> {
-        self.0.set_len(size)
+        self.file.set_len(size)
     }
 
     fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
-        match fs::fallocate(&self.0, fs::FallocateFlags::KEEP_SIZE, offset, len) {
-            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+        match fs::fallocate(&self.file, fs::FallocateFlags::KEEP_SIZE, offset, len) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             other => Ok(other?),
         }
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data() // times are nothing to us; without them an overwrite is half the work
+        self.file.sync_data() // times are nothing to us; without them an overwrite is half the work
     }
 
     fn close(self: Box<Self>) -> io::Result<()> {
-        Ok(nix::unistd::close(self.0)?)
+        Ok(nix::unistd::close(self.file)?)
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        match fs::flock(&self.0, fs::FlockOperation::NonBlockingLockExclusive) {
+        match fs::flock(&self.file, fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(true),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+            Err(Errno::WOULDBLOCK) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::codec::{Decoder, Encoder};
 use tokio_util::sync::CancellationToken;
 
-use crate::buffers::{Buffers, LARGE, Lease, SMALL};
+use crate::buffers::{Buffers, IN_FLIGHT, LARGE, Lease, SMALL};
 use crate::config::Limits;
 use crate::deposit::{Interrupted, Payload};
 use crate::seams::network::Stream;
@@ -56,6 +56,9 @@ pub(super) struct Wire {
     stall: Stall,
     buffers: Buffers,
     lease: Option<Lease>,
+    /// Large buffers whose pieces are on their way to the disk, to be used again after that: to ask
+    /// for new ones costs the kernel a page fault for each 4 KiB.
+    lent: Vec<BytesMut>,
 }
 
 /// Watches that a payload brings its least in every window in which the server was reading.
@@ -86,6 +89,7 @@ impl Wire {
             stall: Stall::default(),
             buffers,
             lease: None,
+            lent: Vec::new(),
         }
     }
 
@@ -139,7 +143,7 @@ impl Wire {
 
     /// The payload is over: what was taken for it is given back.
     pub(super) fn end_transfer(&mut self) {
-        self.lease = None;
+        self.give_back();
     }
 
     /// An answer, to be sent with the next flush.
@@ -242,7 +246,7 @@ impl Wire {
             }
             Ok(read) => {
                 if read < TRICKLE {
-                    self.lease = None;
+                    self.give_back();
                 } else if read == room && payload > SMALL as u64 && self.lease.is_none() {
                     self.lease = self.buffers.try_lease();
                 }
@@ -259,7 +263,7 @@ impl Wire {
     fn make_room(&mut self, payload: u64) {
         let room = self.inbox.capacity() - self.inbox.len();
         if payload == 0 {
-            self.lease = None;
+            self.give_back();
         }
         let (least, piece) = match (payload, &self.lease) {
             (0, _) => (1, HEAD),
@@ -268,9 +272,28 @@ impl Wire {
         };
         if self.inbox.is_empty() && room > 2 * piece {
             self.inbox = BytesMut::with_capacity(piece); // a large one goes back with its lease
-        } else if room < least {
-            self.inbox.reserve(piece);
+        } else if room < least && !self.inbox.try_reclaim(piece) {
+            match self.inbox.is_empty() && self.lease.is_some() {
+                true => self.lend(piece),
+                false => self.inbox.reserve(piece),
+            }
         }
+    }
+
+    /// Lends the buffer to those who have its pieces, and goes on with one that has come back.
+    fn lend(&mut self, piece: usize) {
+        let free = self.lent.iter_mut().position(|buffer| buffer.try_reclaim(piece));
+        let next = free.map(|at| self.lent.swap_remove(at));
+        let next = next.unwrap_or_else(|| BytesMut::with_capacity(piece));
+        let full = std::mem::replace(&mut self.inbox, next);
+        if self.lent.len() <= 2 * IN_FLIGHT {
+            self.lent.push(full);
+        }
+    }
+
+    fn give_back(&mut self) {
+        self.lease = None;
+        self.lent.clear();
     }
 
     /// Waits for the next part of a deposit that is being received.

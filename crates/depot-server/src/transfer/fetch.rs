@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use depot_protocol::{Digest, ServerName};
 
+use super::TransferError;
 use super::courier::Courier;
-use super::{Pull, TransferError};
-use crate::buffers::LARGE;
+use crate::buffers::{LARGE, pieces};
 use crate::custody::CustodyError;
+use crate::intake::{Intake, IntakeError};
 use crate::seams::blocking;
 use crate::volume::layout::CHUNK;
 use crate::volume::{Seal, Sealed, Staging, VolumeError};
@@ -32,6 +32,15 @@ pub enum FetchError {
     /// The server is going down.
     #[error(transparent)]
     Lost(#[from] blocking::Lost),
+}
+
+impl From<IntakeError> for FetchError {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::Volume(error) => error.into(),
+            IntakeError::Lost(error) => error.into(),
+        }
+    }
 }
 
 impl Courier {
@@ -79,7 +88,7 @@ impl Courier {
     /// Pulls what is missing; one piece is received while the one before is written.
     async fn pull(
         &self,
-        mut staging: Staging,
+        staging: Staging,
         blob: (Digest, u64),
         holder: &ServerName,
     ) -> Result<(Staging, Result<(), TransferError>), FetchError> {
@@ -90,19 +99,17 @@ impl Courier {
             Ok(pull) => pull,
             Err(error) => return Ok((staging, Err(error))),
         };
-        let mut piece = next(&mut pull).await;
-        loop {
-            let bytes = match piece {
-                Ok(Some(bytes)) => bytes,
-                Ok(None) => return Ok((staging, Ok(()))),
-                Err(error) => return Ok((staging, Err(error))),
-            };
-            let writing = blocking::start(&self.seams.blocking, move || {
-                staging.append(&bytes).map(|()| staging)
-            });
-            piece = next(&mut pull).await;
-            staging = writing.await.map_err(|_| blocking::Lost)??;
-        }
+        let mut intake = Intake::new(&self.seams.blocking, staging, pieces(&lease));
+        let pulled = loop {
+            match intake.meanwhile(pull.next(PATIENCE)).await? {
+                Ok(Some(piece)) => intake.push(piece),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        let (mut staging, rest) = intake.end().await?;
+        let write = move || staging.append_all(rest).map(|()| staging);
+        Ok((self.run(write).await??, pulled))
     }
 
     async fn run<T: Send + 'static>(
@@ -111,8 +118,4 @@ impl Courier {
     ) -> Result<T, blocking::Lost> {
         blocking::run(&self.seams.blocking, work).await
     }
-}
-
-async fn next(pull: &mut Pull) -> Result<Option<Bytes>, TransferError> {
-    pull.next(PATIENCE).await
 }

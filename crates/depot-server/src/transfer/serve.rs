@@ -1,8 +1,7 @@
 //! The other end of a transfer: what this server does for its peers. It stores bytes that it has
 //! hashed itself, vouches for copies that it has, and sends verified ones. It passes nothing on.
 //!
-//! Memory is the pool's: with a lease, pieces of 256 KiB, one being received while the one before is
-//! with the disk; without, pieces of 64 KiB.
+//! Memory is the pool's: with a lease, pieces of 256 KiB; without, pieces of 64 KiB.
 
 use std::io;
 use std::sync::Arc;
@@ -15,10 +14,11 @@ use tokio::sync::oneshot;
 
 use super::message::{self, DATA, Message};
 use super::{Arrivals, Courier, No, WHOLE_MAX};
-use crate::buffers::{Buffers, LARGE};
+use crate::buffers::{Buffers, LARGE, pieces};
 use crate::cluster::members::Members;
 use crate::cluster::{Conversation, LinkError, Peer, Serve};
 use crate::custody::Custody;
+use crate::intake::{Intake, IntakeError};
 use crate::seams::{Seams, blocking};
 use crate::volume::layout::CHUNK;
 use crate::volume::{Blob, BlobError, Seal, Sealed, Staging, VolumeError};
@@ -36,14 +36,6 @@ pub struct TransferService {
     witness: bool,
 }
 
-/// A payload that is being taken.
-enum Incoming {
-    Idle(Box<Staging>),
-    /// Its last piece is on its way to the disk.
-    Writing(Writing),
-}
-
-type Writing = oneshot::Receiver<Result<Staging, VolumeError>>;
 /// A small payload on its way to the disk.
 type Landing = oneshot::Receiver<Result<Sealed, No>>;
 /// A piece on its way from it.
@@ -97,37 +89,35 @@ impl TransferService {
         let lease = self.buffers.try_lease();
         let most = if lease.is_some() { LARGE } else { CHUNK as usize };
         message::send(conversation, &Message::Ready { most: most as u32 }).await?;
-        let mut missing = size;
-        let mut payload = Incoming::Idle(Box::new(staging));
-        loop {
-            // While it is with the disk, the next piece comes.
-            let said = parse(conversation.receive(PAUSE).await?)?;
-            let staging = match payload.back().await {
-                Ok(staging) => staging,
-                Err(no) => {
-                    refuse(conversation, no).await?;
+        let mut intake = Intake::new(&self.seams.blocking, staging, pieces(&lease));
+        let end = loop {
+            let missing = intake.missing();
+            let said = match intake.meanwhile(conversation.receive(PAUSE)).await {
+                Ok(received) => parse(received?)?,
+                Err(error) => {
+                    refuse(conversation, unwritten(&error)).await?;
                     return Err(out_of_step("more is on its way than can be taken"));
                 }
             };
             match said {
                 Message::Data(piece) if piece.len() <= most && piece.len() as u64 <= missing => {
-                    missing -= piece.len() as u64;
-                    payload = Incoming::Writing(self.write(staging, piece));
+                    intake.push(piece);
                 }
-                Message::End { digest } => {
-                    let sealed = self.run(move || staging.seal(&digest)).await;
-                    return self.answer(sealed.and_then(sealing), conversation).await;
-                }
-                Message::Abort => return self.run(move || drop(staging)).await.or(Ok(())),
+                Message::End { digest } => break Some(digest),
+                Message::Abort => break None,
                 other => {
                     return Err(out_of_step(&format!("{other:?}, and {missing} bytes missing")));
                 }
             }
-        }
-    }
-
-    fn write(&self, mut staging: Staging, piece: Bytes) -> Writing {
-        blocking::start(&self.seams.blocking, move || staging.append(&piece).map(|()| staging))
+        };
+        let (mut staging, rest) = match intake.end().await {
+            Ok(ended) => ended,
+            Err(error) => return refuse(conversation, unwritten(&error)).await,
+        };
+        let Some(digest) = end else { return self.run(move || drop(staging)).await.or(Ok(())) };
+        let seal = move || staging.append_all(rest).and_then(|()| staging.seal(&digest));
+        let sealed = self.run(seal).await.and_then(sealing);
+        self.answer(sealed, conversation).await
     }
 
     /// Takes a small payload; it has landed when the receiver says so.
@@ -299,16 +289,10 @@ async fn landed(taken: Result<Landing, No>) -> Result<Sealed, No> {
     taken?.await.unwrap_or_else(|_| Err(fault(&blocking::Lost)))
 }
 
-impl Incoming {
-    /// The payload, its last piece written.
-    async fn back(self) -> Result<Staging, No> {
-        match self {
-            Incoming::Idle(staging) => Ok(*staging),
-            Incoming::Writing(writing) => match writing.await {
-                Ok(staging) => staging.map_err(|error| not_stored(&error)),
-                Err(_) => Err(fault(&blocking::Lost)),
-            },
-        }
+fn unwritten(error: &IntakeError) -> No {
+    match error {
+        IntakeError::Volume(error) => not_stored(error),
+        IntakeError::Lost(lost) => fault(lost),
     }
 }
 

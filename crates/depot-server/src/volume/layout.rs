@@ -106,6 +106,12 @@ pub fn payload_offset(position: u64) -> u64 {
     position + position / SEGMENT * BLOCK
 }
 
+/// How much of the payload lies before this place in the file; the inverse of [`payload_offset`].
+pub fn payload_position(offset: u64) -> u64 {
+    let (segment, rest) = (offset / (SEGMENT + BLOCK), offset % (SEGMENT + BLOCK));
+    segment * SEGMENT + rest.min(SEGMENT)
+}
+
 /// How many segments a payload of `size` bytes has, the last one perhaps short.
 pub fn segments(size: u64) -> u64 {
     size.div_ceil(SEGMENT)
@@ -225,6 +231,10 @@ mod tests {
         assert_eq!(payload_offset(SEGMENT), SEGMENT + BLOCK);
         assert_eq!(checksums_offset(1, SEGMENT + 1), SEGMENT + 2 * BLOCK);
         assert_eq!(file_size(SEGMENT + 1), SEGMENT + 4 * BLOCK);
+        for position in [0, 1, SEGMENT - 1, SEGMENT, SEGMENT + 1, 3 * SEGMENT, 3 * SEGMENT + 7] {
+            assert_eq!(payload_position(payload_offset(position)), position);
+        }
+        assert_eq!(payload_position(SEGMENT + 9), SEGMENT);
     }
 
     #[test]

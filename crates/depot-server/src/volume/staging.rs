@@ -2,7 +2,8 @@
 //! after the one before has returned (RELIABILITY.md, 1.1):
 //!
 //! 1. create the staged file under a random name, and reserve room ahead of the bytes;
-//! 2. write the bytes, hash them, check-sum each chunk (a small payload waits for 1 until it is whole);
+//! 2. write the bytes, hash them, check-sum each chunk (a small payload waits for 1 until it is whole;
+//!    a large one goes past the page cache, `direct.rs`);
 //! 3. compare size and hash, else unlink; write the last checksums and the footer;
 //! 4. sync the file, close it;
 //! 5. rename it to its hash, over whatever is there: this file is the one just verified;
@@ -14,6 +15,7 @@
 //! Between 4 and 5 it is a [`Complete`]: a deposit waits there for its copies on other servers,
 //! and goes back to being a part where there are too few.
 
+pub(super) mod direct;
 mod part;
 pub(super) mod together;
 
@@ -22,6 +24,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use crc_fast::Digest as Crc;
 use depot_protocol::Digest;
 use sha2::{Digest as _, Sha256};
@@ -31,11 +34,15 @@ use super::parts::PartKey;
 use super::shared_sync::SHARED_MAX;
 use super::staged::{StagedReader, Written};
 use super::{Volume, VolumeError, lock};
+use crate::seams::blocking;
 use crate::seams::disk::{DiskFile, OpenMode};
+use direct::Direct;
 
 /// A payload of at most so many bytes is kept in memory until it is whole: its file is made and
 /// written in one go, then synced.
 pub const HELD_MAX: u64 = 32 * 1024;
+/// Fewer bytes than this are not worth waking another thread to hash them.
+const APART_MIN: usize = 128 * 1024;
 /// Room is reserved at most this far ahead of the bytes.
 const RESERVE_AHEAD: u64 = 64 * 1024 * 1024;
 /// And so far at first.
@@ -97,10 +104,12 @@ pub struct Staging {
     /// The bytes of a small payload, as long as there is no file.
     held: Option<Vec<u8>>,
     file: Option<Box<dyn DiskFile>>,
+    /// What of a large payload is gathered for the next write, and not in the file yet.
+    direct: Option<Direct>,
     name: String,
     announced: u64,
     written: u64,
-    /// The same, for who reads along.
+    /// How many of them are in the file, for who reads along.
     told: Written,
     reserved: u64,
     hash: Sha256,
@@ -110,6 +119,8 @@ pub struct Staging {
     checksums: Vec<u64>,
     /// The record that names this file as a part, so that dropping it keeps the file.
     recorded: Option<PartKey>,
+    /// How many bytes that record vouches for.
+    checkpointed: u64,
     /// It was written into a pack.
     packed: bool,
     /// The disk refused something: nothing of it is kept.
@@ -122,6 +133,7 @@ impl Staging {
             volume,
             held: Some(Vec::new()),
             file: None,
+            direct: None,
             name: String::new(),
             announced,
             written: 0,
@@ -131,6 +143,7 @@ impl Staging {
             chunk: layout::chunk_crc(0),
             checksums: Vec::new(),
             recorded: None,
+            checkpointed: 0,
             packed: false,
             spoiled: Cell::new(false),
         };
@@ -145,18 +158,55 @@ impl Staging {
         self.written
     }
 
+    /// How many of them a reader finds in the file.
+    pub fn readable(&self) -> u64 {
+        match &self.direct {
+            Some(direct) => layout::payload_position(direct.written()).min(self.written),
+            None => self.written,
+        }
+    }
+
+    /// How many have come since the last checkpoint.
+    pub fn since_checkpoint(&self) -> u64 {
+        self.written - self.checkpointed
+    }
+
     /// The hash of the bytes so far.
     pub fn digest(&self) -> Digest {
         Digest::from_bytes(self.hash.clone().finalize().into())
     }
 
+    /// How many more make it whole.
+    pub fn missing(&self) -> u64 {
+        self.announced - self.written
+    }
+
     /// Takes the next bytes of the payload. Never more than was announced.
-    pub fn append(&mut self, mut bytes: &[u8]) -> Result<(), VolumeError> {
-        assert!(
-            self.written + bytes.len() as u64 <= self.announced,
-            "the codec counts the payload"
-        );
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), VolumeError> {
         self.hash.update(bytes);
+        self.take(bytes)
+    }
+
+    /// The same for several pieces. Those of a large payload are hashed and written at the same time.
+    pub fn append_all(&mut self, pieces: Vec<Bytes>) -> Result<(), VolumeError> {
+        let bytes: usize = pieces.iter().map(Bytes::len).sum();
+        if self.direct.is_none() || bytes < APART_MIN {
+            return pieces.iter().try_for_each(|piece| self.append(piece));
+        }
+        let (mut hash, hashed) = (self.hash.clone(), pieces.clone());
+        let hash = move || {
+            hashed.iter().for_each(|piece| hash.update(piece));
+            hash
+        };
+        let blocking = Arc::clone(&self.volume.blocking);
+        let write = || pieces.iter().try_for_each(|piece| self.take(piece));
+        let (hash, written) = blocking::both(&blocking, hash, write);
+        self.hash = hash;
+        written
+    }
+
+    fn take(&mut self, mut bytes: &[u8]) -> Result<(), VolumeError> {
+        assert!(bytes.len() as u64 <= self.missing(), "the codec counts the payload");
         if let Some(held) = &mut self.held {
             held.extend_from_slice(bytes);
             self.add_checksums(bytes);
@@ -177,7 +227,7 @@ impl Staging {
             }
             bytes = later;
         }
-        self.told.set(self.written);
+        self.told.set(self.readable());
         Ok(())
     }
 
@@ -294,11 +344,21 @@ impl Staging {
         let file = volume.disk.open(&layout::staging().join(&name), OpenMode::CreateNew);
         self.file = Some(file.map_err(|error| self.failed("create a staged file", error))?);
         self.name = name;
+        self.pass_cache(&[]);
         if !bytes.is_empty() {
             self.write(bytes, 0)?;
         }
-        self.told.set(self.written);
+        self.told.set(self.readable());
         Ok(())
+    }
+
+    /// Has a large payload's bytes go past the page cache from here on. These are the last ones of
+    /// its file, which begin a block.
+    fn pass_cache(&mut self, begun: &[u8]) {
+        if self.announced > SHARED_MAX {
+            let at = layout::payload_offset(self.written);
+            self.direct = Direct::begin(self.file(), at, begun, &self.volume.direct);
+        }
     }
 
     /// The last checksums and the footer, in one write, behind all of a payload that is held.
@@ -314,6 +374,9 @@ impl Staging {
         }
         tail.extend_from_slice(&layout::encode_footer(digest, self.written));
         self.write(&tail, at)?;
+        self.flush()?;
+        self.direct = None;
+        self.told.set(self.written);
         if self.recorded.is_none() {
             return Ok(());
         }
@@ -352,9 +415,21 @@ impl Staging {
         Ok(())
     }
 
-    fn write(&self, bytes: &[u8], at: u64) -> Result<(), VolumeError> {
-        let written = self.file().write_all_at(bytes, at);
+    fn write(&mut self, bytes: &[u8], at: u64) -> Result<(), VolumeError> {
+        let written = match (&mut self.direct, &self.file) {
+            (Some(direct), Some(file)) => direct.write(&**file, bytes, at),
+            _ => self.file().write_all_at(bytes, at),
+        };
         written.map_err(|error| self.failed("write a payload", error))
+    }
+
+    /// Writes what is gathered.
+    fn flush(&mut self) -> Result<(), VolumeError> {
+        let flushed = match (&mut self.direct, &self.file) {
+            (Some(direct), Some(file)) => direct.flush(&**file),
+            _ => Ok(()),
+        };
+        flushed.map_err(|error| self.failed("write a payload", error))
     }
 
     fn sync(&self) -> Result<(), VolumeError> {
@@ -429,9 +504,10 @@ impl Complete {
             staging.forget_record();
         } else {
             staging.rename_to(&digest)?;
+            let synced = staging.sync_shared(|| volume.disk.sync_dir(&layout::shard_of(&digest)));
+            // Not before: the name it had is its record's until the new one is durable.
             staging.forget_record();
             staging.name.clear();
-            let synced = staging.sync_shared(|| volume.disk.sync_dir(&layout::shard_of(&digest)));
             synced.map_err(|error| volume.failed("sync a folder of blobs", error))?;
         }
         // Another's failed sync of this folder may have taken our name with it.

@@ -165,6 +165,7 @@ async fn a_lone_change_costs_one_durable_commit_and_a_read_none() {
 }
 
 /// Work that is handed in and never begins.
+#[derive(Debug)]
 struct Stuck(AtomicU64);
 
 impl Blocking for Stuck {

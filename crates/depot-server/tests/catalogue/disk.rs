@@ -258,6 +258,10 @@ impl DiskFile for MemFile {
         self.apply(Change::Write(offset as usize, buf.to_vec()))
     }
 
+    fn bypass_cache(&self) -> bool {
+        false
+    }
+
     fn set_size(&self, size: u64) -> io::Result<()> {
         self.apply(Change::SetSize(size as usize))
     }

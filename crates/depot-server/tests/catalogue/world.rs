@@ -98,6 +98,7 @@ pub(crate) fn found(disk: &dyn Disk) {
 }
 
 /// Runs blocking work where it is asked for.
+#[derive(Debug)]
 struct Inline;
 
 impl Blocking for Inline {

@@ -11,6 +11,7 @@ use crate::seams::Disk;
 use crate::seams::blocking::Blocking;
 use crate::seams::system_disk::SystemDisk;
 
+#[derive(Debug)]
 struct Inline;
 
 impl Blocking for Inline {

@@ -118,6 +118,7 @@ impl Entropy for Counting {
     }
 }
 
+#[derive(Debug)]
 struct Inline;
 
 impl Blocking for Inline {

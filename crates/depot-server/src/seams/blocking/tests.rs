@@ -5,6 +5,7 @@ use std::thread;
 use super::*;
 
 /// Each job on a thread of its own.
+#[derive(Debug)]
 struct Threads;
 
 impl Blocking for Threads {
@@ -48,6 +49,35 @@ fn no_more_jobs_run_than_may() {
     (0..2_000).for_each(|piece| gathered.add(piece));
     let most = tells.iter().take(2_000).max().unwrap();
     assert!(most < 3, "{most} others");
+}
+
+#[test]
+fn both_halves_are_done_at_the_same_time() {
+    let (told, tells) = mpsc::channel();
+    let (apart, here) = both(&threads(), move || told.send(1).unwrap(), || tells.recv().unwrap());
+    assert_eq!((apart, here), ((), 1), "one waited for the other");
+}
+
+/// As a pool does whose threads all wait for such halves.
+#[test]
+fn a_half_that_no_thread_comes_for_is_done_by_the_other() {
+    #[derive(Default)]
+    struct Never(Mutex<Vec<Box<dyn FnOnce() + Send>>>);
+    impl fmt::Debug for Never {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Never")
+        }
+    }
+    impl Blocking for Never {
+        fn start(&self, job: Box<dyn FnOnce() + Send>) {
+            self.0.lock().unwrap().push(job);
+        }
+    }
+    let never = Arc::new(Never::default());
+    let blocking: Arc<dyn Blocking> = never.clone();
+    assert_eq!(both(&blocking, || 1, || 2), (1, 2));
+    let late = std::mem::take(&mut *never.0.lock().unwrap());
+    late.into_iter().for_each(|job| job()); // finds nothing to do
 }
 
 /// Many that come just as a job ends.

@@ -15,6 +15,8 @@ impl Staging {
     /// client resumes from here. `expires` is in seconds of running time.
     pub fn checkpoint(&mut self, key: PartKey, expires: u64) -> Result<(), VolumeError> {
         self.write_held()?;
+        self.flush()?;
+        self.told.set(self.written);
         self.sync()?;
         let part = Part {
             file: self.name.clone(),
@@ -28,7 +30,7 @@ impl Staging {
         let stored = parts.record(&*self.volume.disk, &key, &part);
         stored.map_err(|error| self.failed("record a part", error))?;
         drop(parts);
-        self.recorded = Some(key);
+        (self.recorded, self.checkpointed) = (Some(key), self.written);
         Ok(())
     }
 
@@ -39,6 +41,7 @@ impl Staging {
             return Ok(());
         }
         self.write_held()?;
+        self.flush()?;
         // Cut to what has come, which gives back the room that was reserved ahead.
         let size = layout::payload_offset(self.written);
         let cut = self.file().set_size(size);
@@ -58,8 +61,8 @@ impl Staging {
         let mut checksums = part.checksums;
         let mut chunk = layout::chunk_crc(part.held / CHUNK);
         let begun = part.held % CHUNK;
+        let mut bytes = vec![0; begun as usize];
         if begun > 0 {
-            let mut bytes = vec![0; begun as usize];
             blob::read(&*file, &mut bytes, layout::payload_offset(part.held - begun))?;
             chunk.update(&bytes);
             if checksums.pop() != Some(chunk.clone().finalize()) {
@@ -68,10 +71,11 @@ impl Staging {
                 ));
             }
         }
-        Ok(Staging {
+        let mut staging = Staging {
             volume,
             held: None,
             file: Some(file),
+            direct: None,
             name: part.file,
             announced: part.announced,
             written: part.held,
@@ -81,9 +85,13 @@ impl Staging {
             chunk,
             checksums,
             recorded: Some(key),
+            checkpointed: part.held,
             packed: false,
             spoiled: Cell::new(false),
-        })
+        };
+        let in_block = bytes.len() % BLOCK as usize;
+        staging.pass_cache(&bytes[bytes.len() - in_block..]);
+        Ok(staging)
     }
 
     /// Reads the bytes from `from` to the end of that segment again, as they lie on disk, and
@@ -93,7 +101,8 @@ impl Staging {
     pub fn verify(&self, from: u64) -> Result<Option<u64>, BlobError> {
         let segment = from / SEGMENT;
         let end = self.written.min((segment + 1) * SEGMENT);
-        let file = self.file.as_deref().ok_or(BlobError::Corrupt("it is closed"))?;
+        let file = self.volume.disk.open(&self.path(), OpenMode::Read);
+        let file = &*file.map_err(BlobError::Unreadable)?;
         let sums = if end == (segment + 1) * SEGMENT {
             let mut block = vec![0; BLOCK as usize];
             blob::read(file, &mut block, layout::checksums_offset(segment, end))?;

@@ -63,6 +63,7 @@ pub(crate) fn remove(text: &str, read: Version) -> Command {
     Command::Remove(Remove { namespace: client(), name: name(text), read, operation })
 }
 
+#[derive(Debug)]
 struct Inline;
 
 impl Blocking for Inline {
