@@ -14,7 +14,7 @@ use super::super::layout::BLOCK;
 use crate::seams::disk::DiskFile;
 
 /// So much goes to the disk in one write.
-pub(super) const RUN: usize = 256 * 1024;
+const RUN: usize = 256 * 1024;
 /// So many payloads of a volume are gathered at a time, 8 MiB in all; others go through the cache.
 const AT_ONCE: usize = 32;
 
