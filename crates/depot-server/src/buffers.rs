@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -21,6 +22,8 @@ pub const LARGE: usize = 256 * 1024;
 pub const SMALL: usize = 16 * 1024;
 /// How many pieces of one transfer wait for the disk; as many may be with it, one is being read.
 pub const IN_FLIGHT: usize = 3;
+/// How many buffers a transfer lends: as many as it has pieces under way.
+const LENT_MAX: usize = 2 * IN_FLIGHT + 1;
 /// How many pages of lists are made and sent at once; each may be 2 MiB.
 const PAGES: usize = 8;
 /// How long a list waits for its turn.
@@ -37,6 +40,12 @@ pub struct Buffers {
     leases: Arc<Semaphore>,
     pages: Arc<Semaphore>,
 }
+
+/// The large buffers of one transfer or connection whose bytes others still have (the disk, the
+/// hash, a socket), to be used again after that: to ask for new ones costs the kernel a page fault
+/// for each 4 KiB.
+#[derive(Debug, Default)]
+pub struct Lent(Vec<BytesMut>);
 
 /// The right to use [`LEASE`] bytes until it is dropped.
 #[derive(Debug)]
@@ -61,5 +70,35 @@ impl Buffers {
     pub async fn page(&self) -> Option<Lease> {
         let page = timeout(PAGE_PATIENCE, Arc::clone(&self.pages).acquire_owned()).await;
         page.map(|page| Lease(page.expect("the pool is never closed"))).ok()
+    }
+}
+
+impl Lent {
+    /// An empty buffer with room for this many bytes: one that has come back, or a new one.
+    pub fn take(&mut self, room: usize) -> BytesMut {
+        let back = self.0.iter_mut().position(|buffer| buffer.try_reclaim(room));
+        back.map(|at| self.0.swap_remove(at)).unwrap_or_else(|| BytesMut::with_capacity(room))
+    }
+
+    /// Lends a buffer to those who have its bytes. What is unread in it is dropped.
+    pub fn keep(&mut self, mut buffer: BytesMut) {
+        buffer.clear();
+        if self.0.len() == LENT_MAX {
+            self.0.remove(0);
+        }
+        self.0.push(buffer);
+    }
+
+    /// Lends the buffer that is being read, and goes on with another one, with its unread bytes
+    /// and room for so many more.
+    pub fn exchange(&mut self, buffer: &mut BytesMut, room: usize) {
+        let mut next = self.take(buffer.len() + room);
+        next.extend_from_slice(buffer);
+        self.keep(std::mem::replace(buffer, next));
+    }
+
+    /// Forgets them: their memory goes when those who have it drop it.
+    pub fn clear(&mut self) {
+        self.0.clear();
     }
 }

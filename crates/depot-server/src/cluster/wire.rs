@@ -13,10 +13,11 @@ use std::pin::Pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
+use crate::buffers::Lent;
 use crate::seams::network::Stream;
 
 /// The longest body of a frame: a piece of 4 MiB and what is said about it.
@@ -49,13 +50,14 @@ pub(super) enum Frame {
 pub(super) struct Wire {
     stream: Box<dyn Stream>,
     inbox: BytesMut,
+    lent: Lent,
     /// A frame was begun to be sent and not finished: nothing can follow it.
     cut: bool,
 }
 
 impl Wire {
     pub(super) fn new(stream: Box<dyn Stream>) -> Self {
-        Wire { stream, inbox: BytesMut::new(), cut: false }
+        Wire { stream, inbox: BytesMut::new(), lent: Lent::default(), cut: false }
     }
 
     /// Sends the parts as one frame. Where nothing of it is taken for `stall`: `TimedOut`. Dropped
@@ -155,14 +157,25 @@ impl Wire {
 
     /// Reads what there is of `missing` bytes, and perhaps a little more.
     async fn read(&mut self, missing: usize) -> io::Result<()> {
-        // No more than has arrived already: an announced length alone takes no memory.
-        let room = missing.clamp(READ, GROW.max(self.inbox.len()));
+        // No more than has arrived already: an announced length alone takes no memory. And little of
+        // the next frame, which would have to be moved to where there is room for all of it.
+        let most = (missing + HEAD).clamp(READ, GROW.max(self.inbox.len()));
         if self.inbox.capacity() - self.inbox.len() < missing.min(READ) {
-            self.inbox.reserve(room);
+            self.make_room(most);
         }
-        match self.stream.read_buf(&mut self.inbox).await? {
+        match self.stream.read_buf(&mut (&mut self.inbox).limit(most)).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
+        }
+    }
+
+    /// Room for so many more bytes.
+    fn make_room(&mut self, room: usize) {
+        let begins = self.inbox.len() <= READ;
+        if room > READ && begins && !self.inbox.try_reclaim(room) {
+            self.lent.exchange(&mut self.inbox, room);
+        } else {
+            self.inbox.reserve(room);
         }
     }
 
@@ -187,6 +200,7 @@ impl Wire {
     pub(super) fn shrink(&mut self) {
         if self.inbox.is_empty() {
             self.inbox = BytesMut::new();
+            self.lent.clear();
         }
     }
 }

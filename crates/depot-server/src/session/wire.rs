@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::codec::{Decoder, Encoder};
 use tokio_util::sync::CancellationToken;
 
-use crate::buffers::{Buffers, IN_FLIGHT, LARGE, Lease, SMALL};
+use crate::buffers::{Buffers, LARGE, Lease, Lent, SMALL};
 use crate::config::Limits;
 use crate::deposit::{Interrupted, Payload};
 use crate::seams::network::Stream;
@@ -56,9 +56,7 @@ pub(super) struct Wire {
     stall: Stall,
     buffers: Buffers,
     lease: Option<Lease>,
-    /// Large buffers whose pieces are on their way to the disk, to be used again after that: to ask
-    /// for new ones costs the kernel a page fault for each 4 KiB.
-    lent: Vec<BytesMut>,
+    lent: Lent,
 }
 
 /// Watches that a payload brings its least in every window in which the server was reading.
@@ -89,7 +87,7 @@ impl Wire {
             stall: Stall::default(),
             buffers,
             lease: None,
-            lent: Vec::new(),
+            lent: Lent::default(),
         }
     }
 
@@ -274,20 +272,9 @@ impl Wire {
             self.inbox = BytesMut::with_capacity(piece); // a large one goes back with its lease
         } else if room < least && !self.inbox.try_reclaim(piece) {
             match self.inbox.is_empty() && self.lease.is_some() {
-                true => self.lend(piece),
+                true => self.lent.exchange(&mut self.inbox, piece),
                 false => self.inbox.reserve(piece),
             }
-        }
-    }
-
-    /// Lends the buffer to those who have its pieces, and goes on with one that has come back.
-    fn lend(&mut self, piece: usize) {
-        let free = self.lent.iter_mut().position(|buffer| buffer.try_reclaim(piece));
-        let next = free.map(|at| self.lent.swap_remove(at));
-        let next = next.unwrap_or_else(|| BytesMut::with_capacity(piece));
-        let full = std::mem::replace(&mut self.inbox, next);
-        if self.lent.len() <= 2 * IN_FLIGHT {
-            self.lent.push(full);
         }
     }
 

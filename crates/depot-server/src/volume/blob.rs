@@ -1,12 +1,14 @@
 //! Reading a sealed payload: no byte leaves before its chunk's checksum was found right.
 
 use std::io;
+use std::ops::Range;
 
 use bytes::Bytes;
 use depot_protocol::Digest;
 use rustix::io::Errno;
 
 use super::layout::{self, BLOCK, CHUNK, SEGMENT};
+use crate::buffers::Lent;
 use crate::seams::disk::{Disk, DiskFile, OpenMode};
 
 /// A blob is there and can't be used. Corrupt is not absent: absent is `None`.
@@ -43,10 +45,19 @@ pub struct Blob {
 #[derive(Debug)]
 enum Source {
     /// All of the file of one that has a single chunk: it was read with its footer.
-    Memory(Vec<u8>),
-    File(Box<dyn DiskFile>, Option<Checksums>),
+    Memory(Bytes),
+    File(Open),
     /// The payload of a packed one, held against its checksum.
     Packed(Bytes),
+}
+
+/// A file that is read piece by piece.
+#[derive(Debug)]
+struct Open {
+    file: Box<dyn DiskFile>,
+    checksums: Option<Checksums>,
+    /// The memory of the pieces that were read.
+    lent: Lent,
 }
 
 /// The checksums of the segment read last.
@@ -96,7 +107,10 @@ impl Blob {
         read(&*file, &mut bytes, from)?;
         let footer = &bytes[(footer_at - from) as usize..];
         layout::check_footer(footer, &digest, size).map_err(BlobError::Corrupt)?;
-        let source = if whole { Source::Memory(bytes) } else { Source::File(file, None) };
+        let source = match whole {
+            true => Source::Memory(bytes.into()),
+            false => Source::File(Open { file, checksums: None, lent: Lent::default() }),
+        };
         Ok(Blob { digest, size, source })
     }
 
@@ -126,15 +140,15 @@ impl Blob {
         if offset >= self.size {
             return Ok(Bytes::new());
         }
-        let (file, checksums) = match &mut self.source {
+        let open = match &mut self.source {
             Source::Memory(file) => {
-                let payload = &file[..self.size as usize];
+                let payload = file.slice(..self.size as usize);
                 let checksums = &file[layout::checksums_offset(0, self.size) as usize..];
-                verify(payload, 0, &layout::decode_checksums(&checksums[..BLOCK as usize]))?;
-                return Ok(Bytes::copy_from_slice(&payload[offset as usize..]));
+                verify(&payload, 0, &layout::decode_checksums(&checksums[..BLOCK as usize]))?;
+                return Ok(payload.slice(offset as usize..));
             }
             Source::Packed(payload) => return Ok(payload.slice(offset as usize..)),
-            Source::File(file, checksums) => (file, checksums),
+            Source::File(open) => open,
         };
         let segment = offset / SEGMENT;
         let first = offset / CHUNK;
@@ -142,19 +156,36 @@ impl Blob {
         let end = (offset + (most as u64).max(1)).next_multiple_of(CHUNK).min(end_of_segment);
         let start = first * CHUNK;
 
-        let mut bytes = vec![0; (end - start) as usize];
-        read(&**file, &mut bytes, layout::payload_offset(start))?;
-        let kept = checksums.take().filter(|kept| kept.segment == segment);
+        let piece = open.piece(start..end)?;
+        verify(&piece, first, open.checksums(segment, self.size)?)?;
+        Ok(piece.slice((offset - start) as usize..))
+    }
+}
+
+impl Open {
+    /// This range of the payload, as it lies on the disk.
+    fn piece(&mut self, range: Range<u64>) -> Result<Bytes, BlobError> {
+        let length = (range.end - range.start) as usize;
+        let mut buffer = self.lent.take(length);
+        buffer.resize(length, 0);
+        read(&*self.file, &mut buffer, layout::payload_offset(range.start))?;
+        let piece = buffer.split().freeze();
+        self.lent.keep(buffer);
+        Ok(piece)
+    }
+
+    /// The checksums of a segment of a payload of this size.
+    fn checksums(&mut self, segment: u64, size: u64) -> Result<&[u64], BlobError> {
+        let kept = self.checksums.take().filter(|kept| kept.segment == segment);
         let kept = match kept {
             Some(kept) => kept,
             None => {
                 let mut block = vec![0; BLOCK as usize];
-                read(&**file, &mut block, layout::checksums_offset(segment, self.size))?;
+                read(&*self.file, &mut block, layout::checksums_offset(segment, size))?;
                 Checksums { segment, sums: layout::decode_checksums(&block) }
             }
         };
-        verify(&bytes, first, &checksums.insert(kept).sums)?;
-        Ok(Bytes::from(bytes).slice((offset - start) as usize..))
+        Ok(&self.checksums.insert(kept).sums)
     }
 }
 
