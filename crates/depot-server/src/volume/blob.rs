@@ -46,7 +46,7 @@ pub struct Blob {
 enum Source {
     /// All of the file of one that has a single chunk: it was read with its footer.
     Memory(Bytes),
-    File(Open),
+    File(Box<Open>),
     /// The payload of a packed one, held against its checksum.
     Packed(Bytes),
 }
@@ -109,7 +109,7 @@ impl Blob {
         layout::check_footer(footer, &digest, size).map_err(BlobError::Corrupt)?;
         let source = match whole {
             true => Source::Memory(bytes.into()),
-            false => Source::File(Open { file, checksums: None, lent: Lent::default() }),
+            false => Source::File(Box::new(Open { file, checksums: None, lent: Lent::default() })),
         };
         Ok(Blob { digest, size, source })
     }
