@@ -82,7 +82,7 @@ fn no_request_asks_for_more_memory_than_it_did() {
         Asked::since(&before, 32).is_at_most("each MiB of a large deposit", 58, 28_000);
         let before = HeapStats::get();
         assert!(matches!(client.recover(ID, "large 1").await, Recovered::Whole(_)));
-        Asked::since(&before, 32).is_at_most("each MiB of a large recover", 22, 4_500_000);
+        Asked::since(&before, 32).is_at_most("each MiB of a large recover", 14, 3_400_000);
         node.stop(&Default::default()).await;
     });
 }

@@ -5,7 +5,8 @@
 //! bounded by `[deposit] memory`, plus at most 192 KiB for a transfer without a lease and a few
 //! KiB for a connection without a transfer. A deposit with replicas keeps at most 640 KiB more for
 //! its lanes, and each lane the piece that it sends. A page of a list has a small pool of its
-//! own, and so have large payloads on their way past the page cache (8 MiB).
+//! own, and so have large payloads on their way past the page cache (8 MiB). Large buffers are used
+//! again within a transfer ([`Lent`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,5 +101,60 @@ impl Lent {
     /// Forgets them: their memory goes when those who have it drop it.
     pub fn clear(&mut self) {
         self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// Fills a buffer of `lent` and lends it to whoever has the bytes.
+    fn piece(lent: &mut Lent, with: u8) -> Bytes {
+        let mut buffer = lent.take(LARGE);
+        buffer.resize(LARGE, with);
+        let piece = buffer.split().freeze();
+        lent.keep(buffer);
+        piece
+    }
+
+    #[test]
+    fn a_buffer_is_used_again_when_nobody_has_its_bytes_and_not_before() {
+        let mut lent = Lent::default();
+        let (first, second) = (piece(&mut lent, 1), piece(&mut lent, 2));
+        assert!(first.iter().all(|byte| *byte == 1), "the first piece is still somebody's");
+        let was = first.as_ptr();
+        let part = first.slice(LARGE - 1..);
+        drop(first);
+        assert_ne!(piece(&mut lent, 3).as_ptr(), was, "a part of it is still somebody's");
+        assert_eq!(part, [1][..]);
+        drop(part);
+        let third = [piece(&mut lent, 4), piece(&mut lent, 5)];
+        assert!(third.iter().any(|piece| piece.as_ptr() == was));
+        assert!(second.iter().all(|byte| *byte == 2));
+    }
+
+    #[test]
+    fn what_is_unread_goes_along_into_the_next_buffer() {
+        let mut lent = Lent::default();
+        let mut buffer = lent.take(LARGE);
+        buffer.resize(LARGE, 1);
+        let piece = buffer.split_to(LARGE - 3).freeze();
+        lent.exchange(&mut buffer, LARGE);
+        assert_eq!(buffer, [1, 1, 1][..]);
+        assert!(buffer.capacity() >= LARGE + 3);
+        drop(buffer);
+        let was = piece.as_ptr();
+        drop(piece);
+        assert_eq!(lent.take(LARGE).as_ptr(), was);
+    }
+
+    #[test]
+    fn no_more_buffers_are_kept_than_a_transfer_has_pieces() {
+        let mut lent = Lent::default();
+        let pieces: Vec<_> = (0..3 * LENT_MAX).map(|_| piece(&mut lent, 0)).collect();
+        drop(pieces);
+        assert_eq!(lent.0.len(), LENT_MAX);
     }
 }

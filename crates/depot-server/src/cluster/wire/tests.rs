@@ -121,6 +121,29 @@ async fn an_announced_length_takes_no_memory_before_its_bytes_are_there() {
 }
 
 #[tokio::test]
+async fn pieces_stay_as_they_are_while_others_come() {
+    const PIECE: usize = 256 << 10;
+    let (mut near, mut far) = pair(64 << 10);
+    let send = async {
+        for number in 0..12_u8 {
+            near.send(&[&[7], &vec![number; PIECE]], STALL).await.unwrap();
+        }
+    };
+    let take = async {
+        let mut held = Vec::new();
+        for number in 0..12_u8 {
+            let piece = hears(&mut far).await;
+            held.push((number, piece));
+            if held.len() == 3 {
+                let (number, piece) = held.remove(0);
+                assert!(piece.len() == 1 + PIECE && piece[1..].iter().all(|it| *it == number));
+            }
+        }
+    };
+    tokio::join!(send, take);
+}
+
+#[tokio::test]
 async fn a_receive_that_was_given_up_loses_nothing() {
     let (mut near, mut far) = pair(64);
     let frame = [&7_u32.to_le_bytes()[..], b"payload"].concat();
