@@ -45,7 +45,7 @@ Before you believe a figure:
   * --data on the disk that you mean: on tmpfs a sync costs nothing, and this is said too
   * what servers hold is not removed between runs (creating files after a mass delete is slow for a
     minute): the table needs room for runs x 6 x the large size, and some GiB for the small files
-  * what is recovered has just been deposited: up to 1 MiB it comes from the page cache
+  * what is recovered has just been deposited: up to 8 MiB it comes from the page cache
 
 Examples:
   cargo run --release -p depot-bench -- table         everything

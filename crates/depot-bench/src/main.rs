@@ -44,7 +44,7 @@ const SYNCED: [&str; 5] = [
     "deposits with replicas: the same on a majority of the copies and of the servers",
     "limit of large deposits: each copy with fdatasync (not its folder)",
     "limit of small deposits: each batch of a log with fdatasync, a log for each copy",
-    "recovers: nothing is synced; files of at most 1 MiB come from the page cache",
+    "recovers: nothing is synced; files of at most 8 MiB come from the page cache",
 ];
 
 /// The servers of all scenarios, by how many they are; all run all the time, so that the runs can be

@@ -83,8 +83,13 @@ fn open(folder: &tempfile::TempDir) -> Arc<Volume> {
 
 fn try_open(folder: &tempfile::TempDir, pack: u64) -> std::io::Result<Arc<Volume>> {
     let disk = Arc::new(SystemDisk::open(folder.path()).unwrap());
-    let settings =
-        VolumeSettings { reserve: 0, reserve_percent: 0, pack, ..VolumeSettings::default() };
+    let settings = VolumeSettings {
+        reserve: 0,
+        reserve_percent: 0,
+        pack,
+        cached: 0,
+        ..VolumeSettings::default()
+    };
     let seams = Seams { blocking: Arc::new(Inline), ..Seams::system() };
     Volume::open(disk, &seams, settings).map(Arc::new)
 }
@@ -188,6 +193,25 @@ fn a_large_payload_has_the_same_file_whichever_way_it_is_written() {
         assert!(past == through, "{size} bytes");
         drop(others);
         assert_eq!(bench.staged(), 0);
+    }
+}
+
+#[test]
+fn payloads_up_to_what_the_settings_say_go_through_the_cache() {
+    let bench = Bench::new();
+    bench.volume.close();
+    let settings = VolumeSettings {
+        reserve: 0,
+        reserve_percent: 0,
+        cached: SEGMENT,
+        ..VolumeSettings::default()
+    };
+    let disk = Arc::new(SystemDisk::open(bench.folder.path()).unwrap());
+    let volume = Arc::new(Volume::open(disk, &Seams::system(), settings).unwrap());
+    for (size, gathered) in [(SEGMENT, false), (SEGMENT + 1, true)] {
+        let mut staging = volume.stage(size).unwrap();
+        staging.append(&content(100_000)).unwrap();
+        assert_eq!(staging.readable() < staging.written(), gathered, "{size} bytes");
     }
 }
 

@@ -48,7 +48,8 @@ fn disk() -> MemoryDisk {
 }
 
 fn open(disk: &MemoryDisk) -> std::io::Result<Arc<Volume>> {
-    let settings = VolumeSettings { reserve: 0, reserve_percent: 0, ..VolumeSettings::default() };
+    let settings =
+        VolumeSettings { reserve: 0, reserve_percent: 0, cached: 0, ..VolumeSettings::default() };
     let blocking: Arc<dyn Blocking> = Arc::new(Inline);
     let seams = Seams { blocking, ..Seams::system() };
     Ok(Arc::new(Volume::open(Arc::new(disk.clone()), &seams, settings)?))

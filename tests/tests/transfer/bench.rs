@@ -191,8 +191,13 @@ async fn custody(
         let admit = Admit { server: name(server), incarnation };
         catalogue.propose(Command::Admit(admit)).await.unwrap();
     }
-    let settings =
-        VolumeSettings { reserve: 0, reserve_percent: 0, pack: 0, ..VolumeSettings::default() };
+    let settings = VolumeSettings {
+        reserve: 0,
+        reserve_percent: 0,
+        pack: 0,
+        cached: 1 << 20,
+        ..VolumeSettings::default()
+    };
     let volume = Arc::new(Volume::open(folder, seams, settings).unwrap());
     let (home, trash) = (Arc::new(unfounded.founded().unwrap()), 24 * 60 * 60 * SECOND);
     let known = Arc::clone(&catalogue) as Arc<dyn Catalogue>;

@@ -122,6 +122,7 @@ impl Values<'_> {
             reserve: number in ROOM,
             reserve_percent: number in PERCENT,
             pack: number in ROOM,
+            cached: number in ROOM,
             scrub: time in KEEP,
             scrub_fresh: time in KEEP,
         })

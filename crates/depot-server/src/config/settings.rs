@@ -170,6 +170,9 @@ pub struct VolumeSettings {
     pub reserve_percent: u8,
     /// About how many bytes of small payloads lie in one file, a pack; 0: each has a file of its own.
     pub pack: u64,
+    /// Up to how many bytes a payload is written through the page cache, 1 MiB at least; larger ones
+    /// go past it.
+    pub cached: u64,
     /// The running time in which every copy is read again.
     pub scrub: Duration,
     /// The running time after which what was deposited since the last time is read again.
@@ -183,6 +186,7 @@ impl Default for VolumeSettings {
             reserve: 64 * MIB,
             reserve_percent: 1,
             pack: 64 * MIB,
+            cached: 8 * MIB,
             scrub: 7 * DAY,
             scrub_fresh: DAY / 2,
         }

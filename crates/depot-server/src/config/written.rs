@@ -83,6 +83,8 @@ pub(super) struct Volume {
     pub(super) reserve_percent: Key<Count>,
     /// The size of a pack.
     pub(super) pack: Key<Size>,
+    /// The largest payload that goes through the page cache.
+    pub(super) cached: Key<Size>,
     /// The time in which every copy is read again.
     pub(super) scrub: Key<Time>,
     /// The time after which new copies are read again.

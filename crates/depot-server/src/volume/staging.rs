@@ -352,10 +352,10 @@ impl Staging {
         Ok(())
     }
 
-    /// Has a large payload's bytes go past the page cache from here on. These are the last ones of
-    /// its file, which begin a block.
+    /// Has a large payload's bytes go past the page cache from here on; never those of one that
+    /// shares its sync. These are the last ones of its file, which begin a block.
     fn pass_cache(&mut self, begun: &[u8]) {
-        if self.announced > SHARED_MAX {
+        if self.announced > self.volume.settings.cached.max(SHARED_MAX) {
             let at = layout::payload_offset(self.written);
             self.direct = Direct::begin(self.file(), at, begun, &self.volume.direct);
         }

@@ -190,6 +190,7 @@ fn every_value_reaches_the_settings() {
         reserve: 0,
         reserve_percent: 0,
         pack: 1 << 20,
+        cached: 9 << 20,
         scrub: seconds(10_800),
         scrub_fresh: seconds(14_400),
     };
@@ -213,6 +214,7 @@ trash = "2h"
 reserve = 0
 reserve_percent = 0
 pack = "1 MiB"
+cached = "9 MiB"
 scrub = "3h"
 scrub_fresh = "4h"
 
