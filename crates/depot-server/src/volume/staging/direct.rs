@@ -13,10 +13,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::super::layout::BLOCK;
 use crate::seams::disk::DiskFile;
 
-/// So much goes to the disk in one write.
-const RUN: usize = 256 * 1024;
+/// So much goes to the disk in one write: a slow disk answers each, however small, late.
+const RUN: usize = 1024 * 1024;
 /// So many payloads of a volume are gathered at a time, 8 MiB in all; others go through the cache.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 8;
 
 /// The right to memory, for all payloads of one volume.
 pub(in crate::volume) fn memory() -> Arc<Semaphore> {
